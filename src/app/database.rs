@@ -1,0 +1,37 @@
+//! Connections to Postgres.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+/// How long a reader waits for a connection.
+const ACQUIRE: Duration = Duration::from_secs(3);
+
+/// A pool that connects when it is first used, so that a service starts while its database is away.
+///
+/// # Errors
+/// When the URL does not parse.
+pub fn pool(url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
+    let options = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE);
+    Ok(options.connect_lazy_with(connect_options(url)?))
+}
+
+/// A pool for the appender alone. It does not test its connection before use: the append is sent again anyway.
+///
+/// # Errors
+/// When the URL does not parse.
+pub fn appender_pool(url: &str) -> Result<PgPool, sqlx::Error> {
+    let options = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(ACQUIRE)
+        .test_before_acquire(false)
+        .idle_timeout(None)
+        .max_lifetime(None);
+    Ok(options.connect_lazy_with(connect_options(url)?))
+}
+
+fn connect_options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    Ok(PgConnectOptions::from_str(url)?.application_name("course-service"))
+}

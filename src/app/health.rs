@@ -1,0 +1,98 @@
+//! What `/readyz` says: one entry a part, and whether the API of this process can do its work.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use sqlx::PgPool;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::metrics::{BridgeFigures, Metrics};
+use crate::event_store::log;
+use crate::kafka::bridge::{self, BridgeState, BridgeStatus};
+use crate::projections::{Checkpoints, Health as ProjectionHealth, Runner};
+
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The parts of a process, as far as they can be asked.
+pub(super) struct Health {
+    pub(super) pool: PgPool,
+    pub(super) migrated: watch::Receiver<bool>,
+    pub(super) checkpoints: Checkpoints,
+    pub(super) projections: Vec<Runner>,
+    pub(super) bridge: Option<watch::Receiver<BridgeStatus>>,
+    pub(super) topic_prefix: String,
+}
+
+/// How the process is.
+pub(super) struct Readiness {
+    /// Whether the API can work: the database answers and is migrated.
+    pub(super) ready: bool,
+    /// The whole report.
+    pub(super) report: Value,
+}
+
+impl Health {
+    pub(super) async fn readiness(&self) -> Readiness {
+        let mut parts = Map::new();
+        let database = timeout(PATIENCE, sqlx::query("SELECT 1").execute(&self.pool)).await;
+        let database = matches!(database, Ok(Ok(_)));
+        parts.insert("database".to_owned(), part(database, "does not answer"));
+        let migrated = *self.migrated.borrow();
+        parts.insert("migrations".to_owned(), part(migrated, "not applied yet"));
+        let mut degraded = false;
+        for runner in &self.projections {
+            let report = match runner.health() {
+                ProjectionHealth::Running => json!({ "status": "ok" }),
+                ProjectionHealth::Stopped(why) => {
+                    degraded = true;
+                    json!({ "status": "down", "why": why })
+                }
+            };
+            parts.insert(format!("projection:{}", runner.name), report);
+        }
+        if let Some(bridge) = &self.bridge {
+            let status = bridge.borrow().clone();
+            let (word, why) = match status.state {
+                BridgeState::Running => ("ok", None),
+                BridgeState::Standby => ("ok", Some("another instance publishes".to_owned())),
+                BridgeState::Starting => ("starting", None),
+                BridgeState::Down { why } => ("down", Some(why)),
+                BridgeState::Refused { why } => ("refused", Some(why)),
+            };
+            degraded |= word != "ok" && word != "starting";
+            parts.insert("bridge".to_owned(), json!({ "status": word, "why": why }));
+        }
+        let ready = database && migrated;
+        let status = match (ready, degraded) {
+            (false, _) => "unavailable",
+            (true, true) => "degraded",
+            (true, false) => "ok",
+        };
+        Readiness { ready, report: json!({ "status": status, "parts": parts }) }
+    }
+
+    /// Brings the gauges up to date. Without a database they keep their last value.
+    pub(super) async fn observe(&self, metrics: &Metrics) {
+        if let Ok(Ok(head)) = timeout(PATIENCE, log::head(&self.pool)).await {
+            metrics.log_head(head.position.number);
+        }
+        if let Ok(Ok(checkpoints)) = timeout(PATIENCE, self.checkpoints.list()).await {
+            metrics.projections(&checkpoints);
+        }
+        for runner in &self.projections {
+            metrics.projection_up(runner.name, runner.health() == ProjectionHealth::Running);
+        }
+        let report = timeout(PATIENCE, bridge::report(&self.pool, &self.topic_prefix)).await;
+        let status = self.bridge.as_ref().map(|bridge| bridge.borrow().clone());
+        metrics.bridge(BridgeFigures {
+            lag: report.ok().and_then(Result::ok).map(|report| report.lag()),
+            running: status.as_ref().is_some_and(|status| status.state == BridgeState::Running),
+            published: status.map_or(0, |status| status.published),
+        });
+    }
+}
+
+fn part(ok: bool, why: &str) -> Value {
+    if ok { json!({ "status": "ok" }) } else { json!({ "status": "down", "why": why }) }
+}

@@ -1,0 +1,294 @@
+//! `serve`: the parts of a process by role, from the configuration to the last goodbye.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::config::{Config, ConfigError};
+use super::database;
+use super::health::Health;
+use super::http;
+use super::identity::Identity;
+use super::metrics::Metrics;
+use super::tasks::Tasks;
+use crate::commands::Commands;
+use crate::event_store::wake::Head;
+use crate::event_store::{Appender, migrate};
+use crate::graphql::http::Limits;
+use crate::graphql::{self, Parts};
+use crate::kafka::bridge::{Bridge, BridgeConfig};
+use crate::kafka::client::Connection;
+use crate::kafka::topics::TopicSettings;
+use crate::projections::{self, Checkpoints};
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Roles {
+    /// Serves GraphQL.
+    pub api: bool,
+    /// Drives the read models.
+    pub projections: bool,
+    /// Publishes to Kafka.
+    pub bridge: bool,
+}
+
+impl Roles {
+    /// Everything.
+    pub const ALL: Self = Self { api: true, projections: true, bridge: true };
+}
+
+/// How to serve.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// What this process does.
+    pub roles: Roles,
+    /// Whether to apply migrations; else pending ones are an error.
+    pub migrate: bool,
+}
+
+/// A running service.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Running {
+    /// Asks it to stop: no new requests, those under way are finished, within the configured grace.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.task.await.context("the service panicked")?
+    }
+
+    /// Waits until it ends by itself, which is an error.
+    pub async fn ended(&mut self) -> anyhow::Result<()> {
+        (&mut self.task).await.context("the service panicked")?
+    }
+}
+
+/// The settings of Kafka's clients.
+///
+/// # Errors
+/// When no broker is configured.
+pub fn kafka_connection(config: &Config) -> Result<Connection, ConfigError> {
+    let properties = config.kafka.client_properties();
+    Ok(Connection {
+        brokers: config.kafka_brokers()?.join(","),
+        properties: properties.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+    })
+}
+
+fn bridge_config(config: &Config) -> Result<BridgeConfig, ConfigError> {
+    Ok(BridgeConfig {
+        connection: kafka_connection(config)?,
+        topics: TopicSettings {
+            partitions: config.kafka.topic_partitions,
+            replication: config.kafka.topic_replication_factor,
+            retention_ms: config.kafka.topic_retention_ms,
+        },
+        prefix: config.kafka.topic_prefix.clone(),
+        instance: Uuid::now_v7(),
+    })
+}
+
+/// Starts the service. It listens when this returns; whether it can work, `/readyz` says.
+///
+/// # Errors
+/// When the configuration lacks something, or the address is taken.
+pub async fn start(config: &Config, options: Options) -> anyhow::Result<Running> {
+    let Options { roles, migrate } = options;
+    let pool = database::pool(config.database_url()?, config.database_max_connections)
+        .context("DATABASE_URL does not parse")?;
+    let listener = TcpListener::bind(config.bind_addr)
+        .await
+        .with_context(|| format!("cannot listen on {} (BIND_ADDR)", config.bind_addr))?;
+    let address = listener.local_addr().context("the listener has no address")?;
+
+    let stop = CancellationToken::new();
+    let background = CancellationToken::new();
+    let mut tasks = Tasks::new(background.clone());
+    let (migrated_sender, migrated) = watch::channel(false);
+    tasks.spawn("migrations", {
+        let (pool, background) = (pool.clone(), background.clone());
+        async move {
+            match background.run_until_cancelled(prepare_database(&pool, migrate)).await {
+                Some(Err(error)) => return Err(error),
+                Some(Ok(())) => migrated_sender.send_replace(true),
+                None => false,
+            };
+            background.cancelled().await;
+            Ok(())
+        }
+    });
+    let mut tasks = AfterMigration { tasks, migrated: migrated.clone(), stop: background.clone() };
+
+    let head = Head::default();
+    let checkpoints = Checkpoints::new(pool.clone());
+    let metrics = Metrics::new();
+    tasks.spawn("listener", head.clone().hear_others(pool.clone(), background.clone()));
+
+    let mut runners = Vec::new();
+    if roles.projections {
+        runners = projections::runners(&checkpoints);
+        for runner in runners.clone() {
+            let wake = head.subscribe();
+            tasks.spawn("projection", runner.run(pool.clone(), wake, background.clone()));
+        }
+    }
+    let mut bridge_status = None;
+    if roles.bridge {
+        let bridge = Bridge::new(pool.clone(), head.subscribe(), bridge_config(config)?);
+        bridge_status = Some(bridge.status());
+        tasks.spawn("bridge", bridge.run(background.clone()));
+    }
+    let mut appender_task = None;
+    let mut api = None;
+    if roles.api {
+        let identity = Identity::try_new(config.user_management_service_url()?)
+            .context("the client of the user management service cannot be built")?;
+        let appender_pool = database::appender_pool(config.database_url()?)?;
+        let (appender, task) = Appender::new(appender_pool, head.clone());
+        appender_task = Some(tokio::spawn(task));
+        tasks.spawn("notifier", head.notify_others(pool.clone(), background.clone()));
+        let observed = metrics.clone();
+        let commands =
+            Commands::new(pool.clone(), appender, config.command_timeout, move |outcome| {
+                observed.command(outcome);
+            });
+        let schema = graphql::schema(Parts {
+            commands,
+            pool: pool.clone(),
+            checkpoints: checkpoints.clone(),
+            introspection: config.graphql_introspection,
+        });
+        let limits =
+            Limits { body: config.graphql_max_body_bytes, timeout: config.graphql_timeout };
+        api = Some(http::Api { schema, limits, identity: Arc::new(identity) });
+    }
+    let health = Health {
+        pool: pool.clone(),
+        migrated,
+        checkpoints,
+        projections: runners,
+        bridge: bridge_status,
+        topic_prefix: config.kafka.topic_prefix.clone(),
+    };
+    let router = http::router(health, metrics, api);
+    let grace = config.shutdown_grace;
+    let mut tasks = tasks.tasks;
+    tasks.spawn("http", serve_http(listener, router, stop.clone(), background, grace));
+    tracing::info!(%address, ?roles, "listening");
+
+    let task = tokio::spawn(async move {
+        let ended = tasks.run(grace).await;
+        if let Some(task) = appender_task
+            && timeout(grace, task).await.is_err()
+        {
+            tracing::warn!(
+                "the database did not answer in time; some commands have no outcome yet"
+            );
+        }
+        let _ = timeout(Duration::from_secs(1), pool.close()).await;
+        ended
+    });
+    Ok(Running { address, stop, task })
+}
+
+/// Tasks that begin once the database has this release's tables.
+struct AfterMigration {
+    tasks: Tasks,
+    migrated: watch::Receiver<bool>,
+    stop: CancellationToken,
+}
+
+impl AfterMigration {
+    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let (mut migrated, stop) = (self.migrated.clone(), self.stop.clone());
+        self.tasks.spawn(name, async move {
+            let ready = async { migrated.wait_for(|migrated| *migrated).await.is_ok() };
+            if stop.run_until_cancelled(ready).await == Some(true) {
+                task.await;
+            } else {
+                stop.cancelled().await;
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Migrates, or checks that nothing is pending; waits for a database that is away.
+async fn prepare_database(pool: &PgPool, migrate: bool) -> anyhow::Result<()> {
+    let mut pause = Duration::from_millis(100);
+    loop {
+        let pending = match migrate::pending(pool).await {
+            Ok(pending) if pending.is_empty() => return Ok(()),
+            Ok(pending) if !migrate => bail!(
+                "{} migrations are pending; run `course-service migrate`, or serve without --no-migrate",
+                pending.len()
+            ),
+            Ok(_) => migrate::run(pool).await,
+            Err(error) => Err(error),
+        };
+        match pending {
+            Ok(()) => return Ok(()),
+            Err(error) if migrate::is_transient(&error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the database is away; trying again"
+                );
+                sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(2));
+            }
+            Err(error) => return Err(error).context("the database cannot be migrated"),
+        }
+    }
+}
+
+/// Serves until `stop`, then finishes what is under way; only then the rest of the process may stop.
+async fn serve_http(
+    listener: TcpListener,
+    router: axum::Router,
+    stop: CancellationToken,
+    background: CancellationToken,
+    grace: Duration,
+) -> anyhow::Result<()> {
+    let asked = {
+        let (stop, background) = (stop.clone(), background.clone());
+        async move {
+            tokio::select! {
+                () = stop.cancelled() => (),
+                () = background.cancelled() => (),
+            }
+        }
+    };
+    let server = axum::serve(listener, router).with_graceful_shutdown(asked);
+    let late = async {
+        tokio::select! {
+            () = stop.cancelled() => (),
+            () = background.cancelled() => (),
+        }
+        sleep(grace).await;
+    };
+    tokio::select! {
+        ended = server => {
+            let asked = stop.is_cancelled() || background.is_cancelled();
+            ended.context("the HTTP server failed")?;
+            if !asked {
+                bail!("the HTTP server ended by itself");
+            }
+        }
+        () = late => tracing::warn!("some requests were not finished in time"),
+    }
+    background.cancel();
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! The command line: one binary, roles as subcommands.
+
+mod bridge;
+mod dev;
+mod doctor;
+mod events;
+mod projections;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::config::{Config, ConfigError};
+use crate::app::{database, telemetry};
+use crate::event_store::migrate;
+use crate::graphql;
+
+/// Course management: an event log on Postgres, read models behind GraphQL, exactly-once messages on Kafka.
+#[derive(Debug, Parser)]
+#[command(name = "course-service", version, about, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts the whole stack with nothing installed by hand, and serves.
+    #[command(after_help = "Example:\n  course-service dev --ephemeral")]
+    Dev(dev::Args),
+    /// Runs the service against `DATABASE_URL`, `KAFKA_BROKER` and `USER_MANAGEMENT_SERVICE_URL`.
+    #[command(after_help = "Example:\n  course-service serve --role api,projections")]
+    Serve(serve::Args),
+    /// Applies the migrations.
+    #[command(after_help = "Example:\n  DATABASE_URL=postgres://… course-service migrate")]
+    Migrate,
+    /// Lists and rebuilds read models.
+    #[command(after_help = "Example:\n  course-service projections rebuild courses_v1")]
+    Projections(projections::Args),
+    /// Prints the log, one JSON object a line.
+    #[command(after_help = "Example:\n  course-service events --from 100 --follow")]
+    Events(events::Args),
+    /// Shows the bridge to Kafka, or tells it where to go on.
+    #[command(after_help = "Example:\n  course-service bridge status")]
+    Bridge(bridge::Args),
+    /// Prints the GraphQL schema.
+    #[command(after_help = "Example:\n  course-service schema > schema.graphql")]
+    Schema,
+    /// Prints the effective configuration, secrets masked.
+    #[command(after_help = "Example:\n  course-service config --json")]
+    Config {
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Checks every dependency and setting, and says how to mend what is wrong.
+    #[command(after_help = "Example:\n  course-service doctor")]
+    Doctor(doctor::Args),
+}
+
+/// Done.
+const DONE: u8 = 0;
+/// Failed.
+const FAILED: u8 = 1;
+/// Wrong usage or configuration.
+const USAGE: u8 = 2;
+
+impl Cli {
+    /// Runs the command. Errors go to stderr as sentences; the exit code is 0 done, 1 failed, 2 wrong usage or
+    /// configuration.
+    pub async fn run(self) -> ExitCode {
+        let ended = match self.command {
+            // These need no configuration, so a wrong one does not keep them from working.
+            Command::Schema => {
+                print!("{}", graphql::sdl());
+                Ok(())
+            }
+            command => command.run().await,
+        };
+        match ended {
+            Ok(()) => DONE.into(),
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                let usage = error.chain().any(<dyn std::error::Error>::is::<ConfigError>);
+                if usage { USAGE.into() } else { FAILED.into() }
+            }
+        }
+    }
+}
+
+impl Command {
+    async fn run(self) -> anyhow::Result<()> {
+        let config = Config::load()?;
+        if let Self::Config { json } = self {
+            return print_config(&config, json);
+        }
+        telemetry::init(&config)?;
+        match self {
+            Self::Dev(args) => args.run(config).await,
+            Self::Serve(args) => args.run(&config).await,
+            Self::Migrate => {
+                let pool = database::pool(config.database_url()?, 2)?;
+                migrate::run(&pool).await?;
+                eprintln!("the database is up to date");
+                Ok(())
+            }
+            Self::Projections(args) => args.run(&config).await,
+            Self::Events(args) => args.run(&config).await,
+            Self::Bridge(args) => args.run(&config).await,
+            Self::Doctor(args) => args.run(&config).await,
+            Self::Schema | Self::Config { .. } => Ok(()), // answered above
+        }
+    }
+}
+
+fn print_config(config: &Config, json: bool) -> anyhow::Result<()> {
+    if json {
+        let object: serde_json::Map<_, _> = config
+            .effective()
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone().into()))
+            .collect();
+        println!("{}", serde_json::to_string_pretty(&object)?);
+    } else {
+        for (name, value) in config.effective() {
+            println!("{name}={value}");
+        }
+    }
+    Ok(())
+}
+
+/// Ends when the process is asked to end: SIGINT (Ctrl-C) or SIGTERM.
+async fn asked_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        tracing::error!("signals cannot be heard; only SIGKILL ends this process");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => (),
+        _ = terminate.recv() => (),
+    }
+}
+
+/// A token that is cancelled when the process is asked to end.
+fn end_token() -> CancellationToken {
+    let token = CancellationToken::new();
+    let ended = token.clone();
+    tokio::spawn(async move {
+        asked_to_end().await;
+        ended.cancel();
+    });
+    token
+}

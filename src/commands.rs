@@ -1,0 +1,211 @@
+//! Use cases: a request becomes facts, a decision, an append and an answer. Called by GraphQL, Kafka and the CLI alike.
+//!
+//! Commands go through one mailbox per course and instance ([`mailbox`]): serial per course, on cached state that is
+//! only a guess. The append decides: an acceptance and a refusal are both true at one point of the log, over any
+//! number of instances.
+
+mod cache;
+mod decision;
+mod mailbox;
+mod request;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use self::cache::RoomCache;
+use self::mailbox::Job;
+pub use self::request::{Answer, Enrolled, Request, State};
+use crate::domain::course::CourseCommand;
+use crate::domain::registration::{Enroll, Withdraw};
+use crate::domain::{Actor, CourseId, Enrollment, EnrollmentId, Refusal};
+use crate::event_store::stream::{LoadError, Streams};
+use crate::event_store::{AppendError, Appender, Metadata};
+
+/// The most commands under way in one instance; more are turned away at once.
+const MAX_IN_FLIGHT: usize = 10_000;
+
+/// Why a command has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The domain says no. True at one point of the log.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// No answer in time. The command may or may not become part of the log; retry with care.
+    #[error("the command was not answered in time")]
+    Timeout,
+    /// Too much is under way. Nothing happened.
+    #[error("too many commands are under way")]
+    Overloaded,
+    /// The machinery failed. Nothing happened.
+    #[error("the command could not be carried out")]
+    Failed(#[source] Arc<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<Refusal> for CommandError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<LoadError> for CommandError {
+    fn from(error: LoadError) -> Self {
+        Self::Failed(Arc::new(error))
+    }
+}
+
+impl From<AppendError> for CommandError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Expired => Self::Timeout,
+            AppendError::Overloaded => Self::Overloaded,
+            error @ (AppendError::Rejected(_) | AppendError::Stopped) => {
+                Self::Failed(Arc::new(error))
+            }
+        }
+    }
+}
+
+/// The write side of one instance. Cheap to clone.
+#[derive(Clone)]
+pub struct Commands {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    appender: Appender,
+    streams: Streams,
+    cache: RoomCache,
+    mailboxes: Mutex<HashMap<CourseId, mpsc::UnboundedSender<Job>>>,
+    in_flight: AtomicUsize,
+    patience: Duration,
+    observe: Box<dyn Fn(&'static str) + Send + Sync>,
+}
+
+impl Commands {
+    /// Decides on what `pool` holds and appends through `appender`. `patience` bounds a command; `observe` hears each
+    /// outcome: `accepted`, a refusal's code, `timeout`, `overloaded` or `failed`.
+    pub fn new(
+        pool: PgPool,
+        appender: Appender,
+        patience: Duration,
+        observe: impl Fn(&'static str) + Send + Sync + 'static,
+    ) -> Self {
+        let inner = Inner {
+            appender,
+            streams: Streams::new(pool),
+            cache: RoomCache::default(),
+            mailboxes: Mutex::default(),
+            in_flight: AtomicUsize::new(0),
+            patience,
+            observe: Box::new(observe),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// A command to a course.
+    pub async fn course(
+        &self,
+        course: CourseId,
+        command: CourseCommand,
+        metadata: Metadata,
+    ) -> Result<Answer, CommandError> {
+        self.run(course, Request::Course(Box::new(command)), metadata).await
+    }
+
+    /// A student takes a seat or joins the waitlist.
+    pub async fn enroll(
+        &self,
+        course: CourseId,
+        command: Enroll,
+        metadata: Metadata,
+    ) -> Result<Answer, CommandError> {
+        self.run(course, Request::Enroll(command), metadata).await
+    }
+
+    /// A student leaves. The enrollment is found in the log: its id does not tell course and student.
+    pub async fn withdraw(
+        &self,
+        id: &EnrollmentId,
+        actor: Actor,
+        reason: Option<String>,
+        metadata: Metadata,
+    ) -> Result<Answer, CommandError> {
+        let loaded = self.inner.streams.load::<Enrollment>(id.as_str()).await;
+        let found = match loaded {
+            Ok(enrollment) if enrollment.version > 0 => Ok(enrollment),
+            Ok(_) => Err(CommandError::Refused(Refusal::enrollment_not_found())),
+            Err(error) => Err(error.into()),
+        };
+        let enrollment = match found {
+            Ok(enrollment) => enrollment,
+            Err(error) => {
+                (self.inner.observe)(outcome(&error));
+                return Err(error);
+            }
+        };
+        let command = Withdraw { actor, student: enrollment.student_id, reason };
+        self.run(enrollment.course_id, Request::Withdraw(command), metadata).await
+    }
+
+    async fn run(
+        &self,
+        course: CourseId,
+        request: Request,
+        metadata: Metadata,
+    ) -> Result<Answer, CommandError> {
+        let result = self.submit(course, request, metadata).await;
+        (self.inner.observe)(result.as_ref().map_or_else(outcome, |_| "accepted"));
+        result
+    }
+
+    async fn submit(
+        &self,
+        course: CourseId,
+        request: Request,
+        metadata: Metadata,
+    ) -> Result<Answer, CommandError> {
+        if self.inner.in_flight.fetch_add(1, Ordering::Relaxed) >= MAX_IN_FLIGHT {
+            self.inner.in_flight.fetch_sub(1, Ordering::Relaxed);
+            return Err(CommandError::Overloaded);
+        }
+        let deadline = Instant::now() + self.inner.patience;
+        let (reply, answer) = oneshot::channel();
+        self.post(course, Job { request, metadata, deadline, reply });
+        match timeout_at(deadline, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => Err(CommandError::Timeout),
+        }
+    }
+
+    /// Puts a job into the course's mailbox, and starts the task that empties it where there is none.
+    fn post(&self, course: CourseId, job: Job) {
+        let mut mailboxes = self.inner.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        let job = match mailboxes.get(&course) {
+            Some(mailbox) => match mailbox.send(job) {
+                Ok(()) => return,
+                Err(mpsc::error::SendError(job)) => job, // its task died: start another one
+            },
+            None => job,
+        };
+        let (mailbox, jobs) = mpsc::unbounded_channel();
+        let _ = mailbox.send(job);
+        mailboxes.insert(course.clone(), mailbox);
+        drop(mailboxes);
+        tokio::spawn(mailbox::serve(self.inner.clone(), course, jobs));
+    }
+}
+
+fn outcome(error: &CommandError) -> &'static str {
+    match error {
+        CommandError::Refused(refusal) => refusal.code().as_str(),
+        CommandError::Timeout => "timeout",
+        CommandError::Overloaded => "overloaded",
+        CommandError::Failed(_) => "failed",
+    }
+}

@@ -1,0 +1,230 @@
+//! One student's history in one course: `∅ → ACTIVE | WAITLISTED`, `WAITLISTED → ACTIVE | WITHDRAWN`,
+//! `ACTIVE → WITHDRAWN`, `WITHDRAWN → ACTIVE | WAITLISTED`.
+
+#[cfg(test)]
+mod tests;
+
+use cqrs_es::event_sink::EventSink;
+use cqrs_es::{Aggregate, DomainEvent};
+use serde::{Deserialize, Serialize};
+
+use super::ids::{CourseId, UserId};
+use super::refusal::Refusal;
+
+/// Where an enrollment stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum EnrollmentStatus {
+    /// There is no such enrollment.
+    #[default]
+    Missing,
+    /// The student waits for a seat.
+    Waitlisted,
+    /// The student has a seat.
+    Active,
+    /// The student left.
+    Withdrawn,
+}
+
+impl EnrollmentStatus {
+    /// The status as it stands on Kafka and in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "MISSING",
+            Self::Waitlisted => "WAITLISTED",
+            Self::Active => "ACTIVE",
+            Self::Withdrawn => "WITHDRAWN",
+        }
+    }
+}
+
+/// How an enrollment became active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Via {
+    /// A seat was free.
+    Direct,
+    /// Off the waitlist.
+    Waitlist,
+    /// A seat was free for a student who had withdrawn.
+    Reactivation,
+}
+
+/// What is asked of an enrollment. Whether a seat is free is the seats' answer, not the enrollment's.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the fields are those of the enrollment")]
+pub enum EnrollmentCommand {
+    /// A seat was free.
+    Activate { course_id: CourseId, student_id: UserId },
+    /// None was, and the student waits.
+    Waitlist { course_id: CourseId, student_id: UserId },
+    /// A seat became free for a student who waits.
+    Promote,
+    /// The student leaves.
+    Withdraw { reason: Option<String> },
+}
+
+/// A stored fact about an enrollment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields are those of the enrollment")]
+pub enum EnrollmentEvent {
+    /// The student has a seat from now on.
+    StudentEnrolled { course_id: CourseId, student_id: UserId, via: Via },
+    /// The student waits for a seat from now on.
+    StudentWaitlisted { course_id: CourseId, student_id: UserId },
+    /// The student left the course or its waitlist.
+    StudentWithdrawn {
+        course_id: CourseId,
+        student_id: UserId,
+        #[serde(default)]
+        reason: Option<String>,
+    },
+}
+
+impl EnrollmentEvent {
+    /// The stored type name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::StudentEnrolled { .. } => "StudentEnrolled",
+            Self::StudentWaitlisted { .. } => "StudentWaitlisted",
+            Self::StudentWithdrawn { .. } => "StudentWithdrawn",
+        }
+    }
+}
+
+impl DomainEvent for EnrollmentEvent {
+    fn event_type(&self) -> String {
+        self.name().to_owned()
+    }
+
+    fn event_version(&self) -> String {
+        "1".to_owned()
+    }
+}
+
+/// The state of an enrollment: the fold of its stream.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Enrollment {
+    /// The number of events so far.
+    pub version: u64,
+    /// The course.
+    pub course_id: CourseId,
+    /// The student.
+    pub student_id: UserId,
+    /// Where it stands.
+    pub status: EnrollmentStatus,
+    /// The version that first enrolled or waitlisted the student in the current run.
+    pub requested_in: u64,
+    /// The version that gave the student the current or last seat.
+    pub enrolled_in: Option<u64>,
+    /// The version that withdrew the student, where they are withdrawn.
+    pub withdrawn_in: Option<u64>,
+}
+
+impl Enrollment {
+    /// Refuses a student who has a seat or waits for one.
+    pub fn check_free_to_enroll(&self) -> Result<(), Refusal> {
+        match self.status {
+            EnrollmentStatus::Missing | EnrollmentStatus::Withdrawn => Ok(()),
+            EnrollmentStatus::Waitlisted | EnrollmentStatus::Active => {
+                Err(Refusal::AlreadyEnrolled)
+            }
+        }
+    }
+
+    /// Decides what `command` means. Pure and total.
+    pub fn decide(&self, command: &EnrollmentCommand) -> Result<Vec<EnrollmentEvent>, Refusal> {
+        let event = match command {
+            EnrollmentCommand::Activate { course_id, student_id } => {
+                self.check_free_to_enroll()?;
+                let again = self.status == EnrollmentStatus::Withdrawn;
+                EnrollmentEvent::StudentEnrolled {
+                    course_id: course_id.clone(),
+                    student_id: student_id.clone(),
+                    via: if again { Via::Reactivation } else { Via::Direct },
+                }
+            }
+            EnrollmentCommand::Waitlist { course_id, student_id } => {
+                self.check_free_to_enroll()?;
+                EnrollmentEvent::StudentWaitlisted {
+                    course_id: course_id.clone(),
+                    student_id: student_id.clone(),
+                }
+            }
+            EnrollmentCommand::Promote if self.status == EnrollmentStatus::Waitlisted => {
+                EnrollmentEvent::StudentEnrolled {
+                    course_id: self.course_id.clone(),
+                    student_id: self.student_id.clone(),
+                    via: Via::Waitlist,
+                }
+            }
+            EnrollmentCommand::Promote => {
+                return Err(Refusal::IllegalTransition {
+                    object: "enrollment",
+                    status: self.status.as_str(),
+                    verb: "be promoted",
+                });
+            }
+            EnrollmentCommand::Withdraw { reason } => match self.status {
+                EnrollmentStatus::Missing => return Err(Refusal::NotEnrolled),
+                EnrollmentStatus::Withdrawn => return Ok(Vec::new()),
+                EnrollmentStatus::Waitlisted | EnrollmentStatus::Active => {
+                    EnrollmentEvent::StudentWithdrawn {
+                        course_id: self.course_id.clone(),
+                        student_id: self.student_id.clone(),
+                        reason: reason.clone(),
+                    }
+                }
+            },
+        };
+        Ok(vec![event])
+    }
+}
+
+impl Aggregate for Enrollment {
+    const TYPE: &'static str = "enrollment"; // stored with every event: never rename
+    type Command = EnrollmentCommand;
+    type Event = EnrollmentEvent;
+    type Error = Refusal;
+    type Services = ();
+
+    async fn handle(
+        &mut self,
+        command: EnrollmentCommand,
+        (): &(),
+        sink: &EventSink<Self>,
+    ) -> Result<(), Refusal> {
+        for event in self.decide(&command)? {
+            sink.write(event, self).await;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, event: EnrollmentEvent) {
+        self.version += 1;
+        match event {
+            EnrollmentEvent::StudentEnrolled { course_id, student_id, via } => {
+                self.course_id = course_id;
+                self.student_id = student_id;
+                self.status = EnrollmentStatus::Active;
+                if via != Via::Waitlist {
+                    self.requested_in = self.version;
+                }
+                self.enrolled_in = Some(self.version);
+                self.withdrawn_in = None;
+            }
+            EnrollmentEvent::StudentWaitlisted { course_id, student_id } => {
+                self.course_id = course_id;
+                self.student_id = student_id;
+                self.status = EnrollmentStatus::Waitlisted;
+                self.requested_in = self.version;
+                self.enrolled_in = None;
+                self.withdrawn_in = None;
+            }
+            EnrollmentEvent::StudentWithdrawn { .. } => {
+                self.status = EnrollmentStatus::Withdrawn;
+                self.withdrawn_in = Some(self.version);
+            }
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! The appender: one task per instance that makes proposals part of the log, many at a time.
+//!
+//! What callers submit together is a *chain*: each proposal stands on what the earlier ones append, so all of a chain
+//! is appended or none. The task collects the chains that are ready, without an artificial wait, and sends them in one
+//! call, whose first statement locks the end of the log. Chains of one batch share no stream and no key: one that does
+//! waits for the next batch, so its outcome never depends on a neighbour.
+//!
+//! ## Decision: the outcome of a batch is always learnt
+//! After a lost connection the identical batch is sent again until the database answers, because a command whose
+//! commit succeeded must not be decided a second time on its own effect. Callers bound their own wait; a batch that
+//! was never sent is dropped at its deadline instead. Price: while the database is away, one batch is held back.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use cqrs_es::persist::SerializedEvent;
+use sqlx::PgPool;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::batch::{self, Chain, ChainOutcome, Done};
+use super::position::Position;
+use super::proposal::{Priority, Proposal, StreamId};
+use super::wake::Head;
+
+/// The most events of one call, beyond its first chain.
+const MAX_EVENTS: usize = 4_000;
+/// The most chains of one call.
+const MAX_CHAINS: usize = 1_000;
+/// The most inbound chains of one call.
+const MAX_INBOUND: usize = 200;
+/// The most chains that may wait; more are turned away at once.
+const MAX_WAITING: usize = 20_000;
+/// How long one call may take before its connection is given up; the server gives up after 10 s.
+const CALL_TIMEOUT: Duration = Duration::from_secs(12);
+
+/// What became of a chain.
+#[derive(Debug)]
+pub enum Outcome {
+    /// All of it is in the log.
+    Appended(Appended),
+    /// A stream had another version than was read: nothing was appended.
+    Stale {
+        /// The streams that had another version, with that version.
+        actual: Vec<(StreamId, u64)>,
+        /// The events behind what was read, in stream order, at most 1,000 a stream.
+        missing: Vec<(StreamId, SerializedEvent)>,
+    },
+    /// A key was held by somebody else, or not held: nothing was appended. Space, key, who holds it.
+    Keys(Vec<(String, String, Option<String>)>),
+}
+
+/// Where a chain stands in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// Per proposal the position of its last event; for one without events, a position at which its reads were true.
+    pub positions: Vec<Position>,
+    /// When, by the log's clock, which never goes back.
+    pub recorded_at: DateTime<Utc>,
+}
+
+/// Why there is no outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// Too much waits already. Nothing was appended.
+    #[error("too many commands wait for the log")]
+    Overloaded,
+    /// It could not be sent before its deadline. Nothing was appended.
+    #[error("the log could not be reached in time")]
+    Expired,
+    /// The database refuses this chain, and not because of its state. Nothing was appended.
+    #[error("the database refuses the chain")]
+    Rejected(#[source] sqlx::Error),
+    /// The appender has stopped.
+    #[error("the log no longer accepts commands")]
+    Stopped,
+}
+
+struct Request {
+    chain: Chain,
+    deadline: Instant,
+    reply: oneshot::Sender<Result<Outcome, AppendError>>,
+}
+
+/// The way to the appender task. Cheap to clone; the task ends when the last clone is gone and all is answered.
+#[derive(Clone)]
+pub struct Appender {
+    interactive: mpsc::UnboundedSender<Request>,
+    inbound: mpsc::UnboundedSender<Request>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Appender {
+    /// An appender and the task that drives it. `pool` should be its own, of one or two connections, so that readers
+    /// never keep it waiting.
+    pub fn new(pool: PgPool, head: Head) -> (Self, impl Future<Output = ()> + Send) {
+        let (interactive, interactive_requests) = mpsc::unbounded_channel();
+        let (inbound, inbound_requests) = mpsc::unbounded_channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let task = Task {
+            pool,
+            head,
+            waiting: waiting.clone(),
+            queues: [Queue::new(interactive_requests), Queue::new(inbound_requests)],
+        };
+        (Self { interactive, inbound, waiting }, task.run())
+    }
+
+    /// Submits a chain and waits for its outcome. It is sent although the caller stops waiting, unless `deadline`
+    /// passes first.
+    pub async fn append(
+        &self,
+        chain: Vec<Proposal>,
+        priority: Priority,
+        deadline: Instant,
+    ) -> Result<Outcome, AppendError> {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(AppendError::Overloaded);
+        }
+        let (reply, outcome) = oneshot::channel();
+        let queue = match priority {
+            Priority::Interactive => &self.interactive,
+            Priority::Inbound => &self.inbound,
+        };
+        queue.send(Request { chain, deadline, reply }).map_err(|_| AppendError::Stopped)?;
+        outcome.await.map_err(|_| AppendError::Stopped)?
+    }
+}
+
+/// Requests of one priority: those still in the channel and those put back.
+struct Queue {
+    channel: mpsc::UnboundedReceiver<Request>,
+    held: VecDeque<Request>,
+    closed: bool,
+}
+
+impl Queue {
+    fn new(channel: mpsc::UnboundedReceiver<Request>) -> Self {
+        Self { channel, held: VecDeque::new(), closed: false }
+    }
+
+    fn fill(&mut self) {
+        while let Ok(request) = self.channel.try_recv() {
+            self.held.push_back(request);
+        }
+    }
+
+    async fn wait(&mut self) {
+        match self.channel.recv().await {
+            Some(request) => self.held.push_back(request),
+            None => self.closed = true,
+        }
+    }
+}
+
+struct Task {
+    pool: PgPool,
+    head: Head,
+    waiting: Arc<AtomicUsize>,
+    queues: [Queue; 2],
+}
+
+impl Task {
+    async fn run(mut self) {
+        loop {
+            let [interactive, inbound] = &mut self.queues;
+            interactive.fill();
+            inbound.fill();
+            if interactive.held.is_empty() && inbound.held.is_empty() {
+                if interactive.closed && inbound.closed {
+                    return;
+                }
+                tokio::select! {
+                    () = interactive.wait(), if !interactive.closed => (),
+                    () = inbound.wait(), if !inbound.closed => (),
+                }
+                continue;
+            }
+            let batch = self.take_batch();
+            self.settle(batch).await;
+        }
+    }
+
+    /// The next batch: interactive chains first, none that shares a stream or key with one before it in the queue.
+    fn take_batch(&mut self) -> Vec<Request> {
+        let now = Instant::now();
+        let mut busy = Busy::default();
+        let mut batch = Vec::new();
+        let mut events = 0;
+        for (queue, limit) in self.queues.iter_mut().zip([MAX_CHAINS, MAX_CHAINS.min(MAX_INBOUND)])
+        {
+            let mut taken = 0;
+            for request in std::mem::take(&mut queue.held) {
+                let size: usize = request.chain.iter().map(|proposal| proposal.events.len()).sum();
+                let full = taken >= limit || (!batch.is_empty() && events + size > MAX_EVENTS);
+                if request.deadline <= now {
+                    self.waiting.fetch_sub(1, Ordering::Relaxed);
+                    let _ = request.reply.send(Err(AppendError::Expired));
+                } else if !busy.occupy(&request.chain) || full {
+                    queue.held.push_back(request);
+                } else {
+                    taken += 1;
+                    events += size;
+                    batch.push(request);
+                }
+            }
+        }
+        batch
+    }
+
+    /// Answers every chain of a batch; where the database refuses the batch, splits it until the culprit stands alone.
+    async fn settle(&self, batch: Vec<Request>) {
+        let mut parts = vec![batch];
+        while let Some(mut part) = parts.pop() {
+            if part.is_empty() {
+                continue;
+            }
+            match self.send(&part).await {
+                Ok(done) => {
+                    self.head.appended(done.head);
+                    for (request, outcome) in part.into_iter().zip(done.chains) {
+                        let outcome = outcome_of(&request.chain, outcome);
+                        self.answer(request, Ok(outcome));
+                    }
+                }
+                Err(error) if part.len() == 1 => {
+                    if let Some(request) = part.pop() {
+                        self.answer(request, Err(AppendError::Rejected(error)));
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        chains = part.len(),
+                        "the database refuses a batch of the log; splitting it to find the culprit"
+                    );
+                    let second = part.split_off(part.len() / 2);
+                    parts.push(second);
+                    parts.push(part);
+                }
+            }
+        }
+    }
+
+    fn answer(&self, request: Request, outcome: Result<Outcome, AppendError>) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let _ = request.reply.send(outcome); // nobody may be waiting any more
+    }
+
+    /// Sends the identical batch until the database answers. An error is the database's refusal of its content.
+    async fn send(&self, batch: &[Request]) -> Result<Done, sqlx::Error> {
+        let chains: Vec<&Chain> = batch.iter().map(|request| &request.chain).collect();
+        let mut resent = false;
+        let mut pause = Duration::from_millis(20);
+        loop {
+            let error = match self.call(&chains, resent).await {
+                Ok(done) => return Ok(done),
+                Err(error) if !is_transient(&error) => return Err(error),
+                Err(error) => error,
+            };
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                chains = chains.len(),
+                "the log cannot be reached; sending the same batch again"
+            );
+            resent = true;
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    async fn call(&self, chains: &[&Chain], resent: bool) -> Result<Done, sqlx::Error> {
+        let mut connection = self.pool.acquire().await?;
+        let called = timeout(CALL_TIMEOUT, batch::send(&mut connection, chains, resent)).await;
+        let result = called.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        if result.as_ref().is_err_and(is_transient) {
+            drop(connection.detach()); // nobody knows what is still under way on it
+        }
+        result
+    }
+}
+
+fn outcome_of(chain: &Chain, outcome: ChainOutcome) -> Outcome {
+    match outcome {
+        ChainOutcome::Appended { first, epoch, recorded_at } => {
+            let mut last = first - 1;
+            let positions = chain.iter().map(|proposal| {
+                last += i64::try_from(proposal.events.len()).unwrap_or_default();
+                Position { epoch, number: last }
+            });
+            Outcome::Appended(Appended { positions: positions.collect(), recorded_at })
+        }
+        ChainOutcome::Stale { actual, missing } => {
+            Outcome::Stale { actual: actual.into_iter().collect(), missing }
+        }
+        ChainOutcome::Keys(keys) => Outcome::Keys(keys),
+    }
+}
+
+/// The streams and keys that a batch, and what waits in front of its queue, is about.
+#[derive(Default)]
+struct Busy {
+    streams: HashSet<StreamId>,
+    keys: HashSet<(&'static str, String)>,
+}
+
+impl Busy {
+    /// Whether the chain is alone with its streams and keys; they are occupied from now on either way.
+    fn occupy(&mut self, chain: &Chain) -> bool {
+        let mut alone = true;
+        let mut streams = HashSet::new();
+        let mut keys = HashSet::new();
+        for proposal in chain {
+            let appended = proposal.events.iter().map(|event| &event.stream);
+            streams
+                .extend(proposal.reads.iter().map(|(stream, _)| stream).chain(appended).cloned());
+            keys.extend(proposal.keys.iter().map(|used| (used.space, used.key.clone())));
+        }
+        for stream in streams {
+            alone &= self.streams.insert(stream);
+        }
+        for key in keys {
+            alone &= self.keys.insert(key);
+        }
+        alone
+    }
+}
+
+/// Whether the same call may succeed later: the connection or the server failed, not the content.
+/// Codes: `PostgreSQL` documentation, appendix A.
+pub(crate) fn is_transient(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(database) => database.code().is_some_and(|code| {
+            let class = code.get(..2).unwrap_or_default();
+            matches!(class, "08" | "53" | "57" | "58")
+                || matches!(
+                    code.as_ref(),
+                    "25006" | "25P03" | "25P04" | "40001" | "40P01" | "55P03"
+                )
+        }),
+        _ => false,
+    }
+}

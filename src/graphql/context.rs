@@ -1,0 +1,84 @@
+//! What a request brings along: who calls, and the ids that tie its traces together.
+
+use async_graphql::{Context, Result};
+
+use super::error::{ErrorCode, failure};
+use crate::domain::{Actor, Role};
+use crate::event_store::Metadata;
+use crate::projections::courses::Sight;
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// Nobody in particular: no token was sent.
+    Anonymous,
+    /// A validated caller.
+    Known(Actor),
+    /// A token was sent and did not lead to anybody: nothing is answered.
+    Failed(IdentityFailure),
+}
+
+/// Why a token did not lead to anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdentityFailure {
+    /// It is not valid.
+    Unauthenticated,
+    /// The user management service refuses its owner.
+    Forbidden,
+    /// The user management service does not answer.
+    Unavailable,
+}
+
+/// The ids of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestIds {
+    /// In every log line, event and answer that the request causes.
+    pub correlation_id: String,
+    /// The W3C trace context, where the request had one.
+    pub traceparent: Option<String>,
+}
+
+/// The caller, or why there is none.
+pub(super) fn caller<'a>(ctx: &Context<'a>) -> Result<Option<&'a Actor>> {
+    match ctx.data::<Caller>()? {
+        Caller::Anonymous => Ok(None),
+        Caller::Known(actor) => Ok(Some(actor)),
+        Caller::Failed(IdentityFailure::Unauthenticated) => {
+            Err(failure(ErrorCode::Unauthenticated, "the token is not valid"))
+        }
+        Caller::Failed(IdentityFailure::Forbidden) => {
+            Err(failure(ErrorCode::Forbidden, "the user management service refuses this caller"))
+        }
+        Caller::Failed(IdentityFailure::Unavailable) => Err(failure(
+            ErrorCode::UserServiceUnavailable,
+            "the user management service does not answer; try again",
+        )),
+    }
+}
+
+/// The caller of a mutation: there must be one.
+pub(super) fn actor(ctx: &Context<'_>) -> Result<Actor> {
+    caller(ctx)?.cloned().ok_or_else(|| {
+        failure(ErrorCode::Unauthenticated, "this needs a token: `Authorization: Bearer …`")
+    })
+}
+
+/// Whose eyes the request reads with.
+pub(super) fn sight<'a>(ctx: &Context<'a>) -> Result<Sight<'a>> {
+    Ok(match caller(ctx)? {
+        Some(actor) if actor.admin() => Sight::Everything,
+        Some(actor) if actor.role == Role::Instructor => Sight::Teacher(actor.id.as_str()),
+        _ => Sight::Public,
+    })
+}
+
+/// What the events of a mutation carry of its request.
+pub(super) fn metadata(ctx: &Context<'_>, actor: &Actor) -> Metadata {
+    let ids = ctx.data_opt::<RequestIds>();
+    Metadata {
+        actor: Some(actor.id.to_string()),
+        correlation_id: ids.map(|ids| ids.correlation_id.clone()),
+        causation_id: None,
+        traceparent: ids.and_then(|ids| ids.traceparent.clone()),
+    }
+}

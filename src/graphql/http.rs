@@ -1,0 +1,197 @@
+//! GraphQL over HTTP: a thin layer of our own, because the stock one runs mutations over GET.
+//!
+//! POST takes JSON only, so a page of another origin cannot send a mutation without a preflight; GET runs queries
+//! only, and gives a browser `GraphiQL`.
+
+use std::time::Duration;
+
+use async_graphql::parser::parse_query;
+use async_graphql::parser::types::{DocumentOperations, OperationType};
+use async_graphql::{Request, Response as GraphqlResponse, ServerError, Variables};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Extension, Path, RawQuery, State};
+use axum::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Deserialize;
+
+use super::error::ErrorCode;
+use super::{Caller, RequestIds, Schema, graphiql};
+
+/// How requests are bounded.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The largest body, in bytes.
+    pub body: usize,
+    /// The longest that an operation may take.
+    pub timeout: Duration,
+}
+
+#[derive(Clone)]
+struct Api {
+    schema: Schema,
+    limits: Limits,
+}
+
+/// `/graphql` and the files of `GraphiQL`. Needs [`Caller`] and [`RequestIds`] as extensions of each request.
+pub fn router(schema: Schema, limits: Limits) -> Router {
+    Router::new()
+        .route("/graphql", get(read).post(write))
+        .route("/graphiql/{name}", get(asset))
+        .with_state(Api { schema, limits })
+}
+
+async fn asset(Path(name): Path<String>) -> Response {
+    match graphiql::asset(&name) {
+        Some((kind, bytes)) => {
+            let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "public, max-age=3600")];
+            (headers, bytes).into_response()
+        }
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// The members of a request, by the GraphQL over HTTP specification.
+#[derive(Deserialize)]
+struct Members {
+    query: String,
+    #[serde(default, rename = "operationName")]
+    operation_name: Option<String>,
+    #[serde(default)]
+    variables: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+impl Members {
+    fn into_request(self) -> Request {
+        let variables = serde_json::Value::Object(self.variables.unwrap_or_default());
+        let mut request = Request::new(self.query).variables(Variables::from_json(variables));
+        request.operation_name = self.operation_name;
+        request
+    }
+}
+
+async fn write(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Extension(ids): Extension<RequestIds>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let json = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(|kind| {
+        kind.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case("application/json"))
+    });
+    if !json {
+        let message = "send JSON, with `content-type: application/json`";
+        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::ValidationFailed, message);
+    }
+    let Ok(body) = to_bytes(body, api.limits.body).await else {
+        let message = format!("the body must be at most {} bytes", api.limits.body);
+        return refuse(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::LimitExceeded, &message);
+    };
+    match serde_json::from_slice::<Members>(&body) {
+        Ok(members) => api.execute(members.into_request(), caller, ids, &headers).await,
+        Err(error) => {
+            let message = format!("the body is not a GraphQL request in JSON: {error}");
+            refuse(StatusCode::BAD_REQUEST, ErrorCode::ValidationFailed, &message)
+        }
+    }
+}
+
+async fn read(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Extension(ids): Extension<RequestIds>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let wants_page = headers
+        .get(ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"));
+    if wants_page {
+        let headers = [
+            (CONTENT_TYPE, "text/html; charset=utf-8"),
+            (CONTENT_SECURITY_POLICY, graphiql::CONTENT_SECURITY_POLICY),
+        ];
+        return (headers, graphiql::PAGE).into_response();
+    }
+    let request = match async_graphql::http::parse_query_string(query.as_deref().unwrap_or("")) {
+        Ok(request) if !request.query.is_empty() => request,
+        _ => {
+            let message = "pass a `query` parameter, and `variables` as JSON where it needs some";
+            return refuse(StatusCode::BAD_REQUEST, ErrorCode::ValidationFailed, message);
+        }
+    };
+    if !only_queries(&request) {
+        let message = "GET runs queries only; send this with POST";
+        let mut answer =
+            refuse(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::ValidationFailed, message);
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        return answer;
+    }
+    api.execute(request, caller, ids, &headers).await
+}
+
+/// Whether whatever operation of the document is chosen, it is a query. A document that does not parse runs nothing.
+fn only_queries(request: &Request) -> bool {
+    let Ok(document) = parse_query(&request.query) else { return true };
+    let query = |kind: OperationType| kind == OperationType::Query;
+    match &document.operations {
+        DocumentOperations::Single(operation) => query(operation.node.ty),
+        DocumentOperations::Multiple(operations) => {
+            operations.values().all(|operation| query(operation.node.ty))
+        }
+    }
+}
+
+impl Api {
+    async fn execute(
+        &self,
+        request: Request,
+        caller: Caller,
+        ids: RequestIds,
+        headers: &HeaderMap,
+    ) -> Response {
+        let correlation_id = ids.correlation_id.clone();
+        let request = request.data(caller).data(ids);
+        let executed = tokio::time::timeout(self.limits.timeout, self.schema.execute(request));
+        let mut response = executed.await.unwrap_or_else(|_| {
+            let message = "no answer in time; a command may or may not have been carried out";
+            GraphqlResponse::from_errors(vec![coded(ErrorCode::Timeout, message)])
+        });
+        for error in &mut response.errors {
+            let extensions = error.extensions.get_or_insert_default();
+            if extensions.get("code").is_none() {
+                // Only documents that were never run have errors without a code.
+                extensions.set("code", ErrorCode::ValidationFailed.as_str());
+                extensions.set("retryable", false);
+            }
+            extensions.set("correlationId", correlation_id.as_str());
+        }
+        let mut answer = async_graphql_axum::GraphQLResponse::from(response).into_response();
+        let modern = headers
+            .get(ACCEPT)
+            .and_then(|accept| accept.to_str().ok())
+            .is_some_and(|accept| accept.contains("application/graphql-response+json"));
+        if !modern {
+            let json = HeaderValue::from_static("application/json; charset=utf-8");
+            answer.headers_mut().insert(CONTENT_TYPE, json);
+        }
+        answer
+    }
+}
+
+fn coded(code: ErrorCode, message: &str) -> ServerError {
+    let mut error = ServerError::new(message, None);
+    let extensions = error.extensions.get_or_insert_default();
+    extensions.set("code", code.as_str());
+    extensions.set("retryable", code == ErrorCode::Timeout);
+    error
+}
+
+fn refuse(status: StatusCode, code: ErrorCode, message: &str) -> Response {
+    let response = GraphqlResponse::from_errors(vec![coded(code, message)]);
+    (status, axum::Json(response)).into_response()
+}

@@ -1,0 +1,61 @@
+//! Writes: each takes one `input` and answers a payload with the object, `userErrors` and the log position.
+
+mod course;
+mod enrollment;
+mod module;
+
+use async_graphql::MergedObject;
+
+use self::course::CourseMutation;
+use self::enrollment::EnrollmentMutation;
+use self::module::ModuleMutation;
+
+/// Writes.
+#[derive(MergedObject, Default)]
+pub struct Mutation(CourseMutation, ModuleMutation, EnrollmentMutation);
+
+/// A payload: the object of a mutation, or why there is none.
+macro_rules! payload {
+    ($(#[$doc:meta])* $name:ident, $(#[$field_doc:meta])* $field:ident : $object:ty) => {
+        $(#[$doc])*
+        #[derive(async_graphql::SimpleObject)]
+        pub(super) struct $name {
+            $(#[$field_doc])*
+            $field: Option<$object>,
+            /// The `clientMutationId` of the input.
+            client_mutation_id: Option<String>,
+            /// Where the log stood: pass it as `minPosition` to read what this mutation wrote.
+            position: Option<String>,
+            /// Why nothing was changed; empty where it was done.
+            user_errors: Vec<crate::graphql::error::UserError>,
+            /// The reads, to go on in the same request.
+            query: crate::graphql::query::Query,
+        }
+
+        impl $name {
+            fn of(
+                done: Result<(Option<$object>, crate::event_store::Position), crate::commands::CommandError>,
+                client_mutation_id: Option<String>,
+            ) -> async_graphql::Result<Self> {
+                let query = crate::graphql::query::Query;
+                Ok(match done {
+                    Ok(($field, position)) => Self {
+                        $field,
+                        client_mutation_id,
+                        position: Some(position.to_string()),
+                        user_errors: Vec::new(),
+                        query,
+                    },
+                    Err(error) => Self {
+                        $field: None,
+                        client_mutation_id,
+                        position: None,
+                        user_errors: vec![crate::graphql::error::refused(error)?],
+                        query,
+                    },
+                })
+            }
+        }
+    };
+}
+use payload;

@@ -1,0 +1,10 @@
+//! Kafka: what the service tells the world ([`contract`], [`bridge`]) and where ([`topics`]).
+//!
+//! The event log is the outbox: nothing is ever sent by a command. The bridge follows the log and publishes each
+//! command's messages exactly once.
+
+pub mod bridge;
+pub mod client;
+pub mod contract;
+pub mod probe;
+pub mod topics;

@@ -1,0 +1,118 @@
+//! From events to records: each command's messages, with the state of its courses exactly after their last event.
+//!
+//! The states are folds of the log, never read models, and are kept from command to command in a cache bounded in
+//! bytes. An entry is only a shortcut: it is used for the next event of its stream and for nothing else.
+
+use cqrs_es::Aggregate;
+use quick_cache::Weighter;
+use quick_cache::unsync::Cache;
+use sqlx::PgPool;
+
+use crate::domain::Course;
+use crate::domain::Event;
+use crate::event_store::Recorded;
+use crate::event_store::StreamId;
+use crate::event_store::log;
+use crate::event_store::log::ReadError;
+use crate::kafka::contract;
+use crate::kafka::contract::Outbound;
+use crate::kafka::contract::Untellable;
+
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+const ESTIMATED_COURSES: usize = 8_000;
+
+/// A command cannot be turned into records.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GatherError {
+    /// A stream could not be read.
+    #[error("the stream of a course could not be read")]
+    Read(#[from] ReadError),
+    /// The log breaks its own rules.
+    #[error("the event at position {position} cannot be published")]
+    Untellable {
+        /// Its place.
+        position: i64,
+        /// Why.
+        #[source]
+        source: Untellable,
+    },
+}
+
+struct Entry {
+    course: Course,
+    weight: u64,
+}
+
+#[derive(Clone)]
+struct ByWeight;
+
+impl Weighter<StreamId, Entry> for ByWeight {
+    fn weight(&self, _: &StreamId, entry: &Entry) -> u64 {
+        entry.weight
+    }
+}
+
+/// See the module.
+pub(super) struct Gatherer {
+    pool: PgPool,
+    courses: Cache<StreamId, Entry, ByWeight>,
+}
+
+impl Gatherer {
+    pub(super) fn new(pool: PgPool) -> Self {
+        Self { pool, courses: Cache::with_weighter(ESTIMATED_COURSES, CACHE_BYTES, ByWeight) }
+    }
+
+    /// The records of one command, given all its events.
+    pub(super) async fn command(
+        &mut self,
+        command: &[Recorded],
+    ) -> Result<Vec<Outbound>, GatherError> {
+        let mut records = Vec::new();
+        let mut planned = contract::plan(command).into_iter().peekable();
+        for recorded in command {
+            let course = self.apply(recorded).await?;
+            while let Some(message) =
+                planned.next_if(|next| next.last().position == recorded.position)
+            {
+                let course = message.needs().and(course.as_ref());
+                records.push(message.render(course).map_err(|source| GatherError::Untellable {
+                    position: recorded.position.number,
+                    source,
+                })?);
+            }
+            if let Some(course) = course {
+                let entry = Entry { weight: weight(&course), course };
+                self.courses.insert(recorded.stream.clone(), entry);
+            }
+        }
+        Ok(records)
+    }
+
+    /// The course as of this event, where it is one of a course.
+    async fn apply(&mut self, recorded: &Recorded) -> Result<Option<Course>, ReadError> {
+        let Event::Course(event) = &recorded.event else { return Ok(None) };
+        let known = match recorded.sequence {
+            1 => Some(Course::default()),
+            _ => self.courses.remove(&recorded.stream).map(|(_, entry)| entry.course),
+        };
+        if let Some(mut course) = known.filter(|course| course.version + 1 == recorded.sequence) {
+            course.apply(event.clone());
+            return Ok(Some(course));
+        }
+        let mut course = Course::default();
+        for earlier in log::read_stream(&self.pool, &recorded.stream, recorded.sequence).await? {
+            if let Event::Course(event) = earlier.event {
+                course.apply(event);
+            }
+        }
+        Ok(Some(course))
+    }
+}
+
+/// About how many bytes a course takes in memory.
+fn weight(course: &Course) -> u64 {
+    let summaries = course.modules.iter().filter_map(|module| module.summary.as_ref());
+    let bytes = course.outgoing_bytes() + summaries.map(String::len).sum::<usize>();
+    u64::try_from(bytes + 512 + 128 * course.modules.len()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,285 @@
+//! One tenure: from taking over to the first failure.
+//!
+//! Guarantees: what is read is published in log order, whole commands at a time, each batch in one Kafka transaction
+//! together with the position behind it. A batch that publishes nothing only moves the position, which goes along
+//! with the next transaction, or alone after a short while, so that the lag of an idle service is 0.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::error::KafkaError;
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+use super::gather::{GatherError, Gatherer};
+use super::lease::Lease;
+use super::producer::{ProduceError, Transactions};
+use super::progress::{self, Progress};
+use super::tail::{self, TailError};
+use super::takeover::{self, Known};
+use super::{BridgeState, Shared};
+use crate::event_store::Recorded;
+use crate::event_store::log;
+use crate::event_store::log::ReadError;
+use crate::event_store::wake::Wake;
+use crate::kafka::client::blocking;
+use crate::kafka::contract::Outbound;
+use crate::kafka::topics;
+use crate::kafka::topics::TopicError;
+
+/// The most events of one transaction. At least the largest command.
+const MAX_EVENTS: i64 = 5_000;
+/// The most bytes of values of one transaction, beyond its first command.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+/// How long a position without messages waits for company.
+const PROGRESS_ALONE_AFTER: Duration = Duration::from_millis(250);
+
+const LOOK_FOR_ORDERS_EVERY: Duration = Duration::from_secs(1);
+
+/// Why a tenure ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum End {
+    /// Another instance has, or may have, the lease.
+    #[error("the lease is no longer ours")]
+    LeaseLost,
+    /// Another instance took over.
+    #[error("another instance took over")]
+    Fenced(#[source] ProduceError),
+    /// Somebody has to say where to go on.
+    #[error("{0}")]
+    Refused(String),
+    /// An operator has said where to go on.
+    #[error("an operator ordered where to go on")]
+    Ordered,
+    /// Kafka failed.
+    #[error(transparent)]
+    Produce(ProduceError),
+    /// Kafka could not be reached.
+    #[error("Kafka cannot be reached")]
+    Kafka(#[from] KafkaError),
+    /// A topic is missing or unfit.
+    #[error(transparent)]
+    Topics(#[from] TopicError),
+    /// The progress topic could not be read.
+    #[error(transparent)]
+    Tail(#[from] TailError),
+    /// The database could not be reached.
+    #[error("the database cannot be reached")]
+    Database(#[from] sqlx::Error),
+    /// The log could not be read.
+    #[error(transparent)]
+    Log(#[from] ReadError),
+    /// An event could not be turned into messages.
+    #[error(transparent)]
+    Gather(#[from] GatherError),
+}
+
+impl From<ProduceError> for End {
+    fn from(error: ProduceError) -> Self {
+        match error {
+            ProduceError::Fenced(_) => Self::Fenced(error),
+            other => Self::Produce(other),
+        }
+    }
+}
+
+/// Dropping a producer waits for Kafka, so it is done where that stalls nobody.
+struct Producer(Option<Arc<Transactions>>);
+
+impl Producer {
+    async fn call<T: Send + 'static, E: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Transactions) -> Result<T, E> + Send + 'static,
+    ) -> Result<Result<T, E>, KafkaError> {
+        let producer = self.0.clone().ok_or(KafkaError::Canceled)?;
+        blocking(move || Ok(call(&producer))).await
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        if let (Some(producer), Ok(runtime)) =
+            (self.0.take(), tokio::runtime::Handle::try_current())
+        {
+            runtime.spawn_blocking(move || drop(producer));
+        }
+    }
+}
+
+/// See the module.
+pub(super) struct Session<'a> {
+    bridge: &'a Shared,
+    lease: &'a Lease,
+    producer: Producer,
+    gatherer: Gatherer,
+    /// What the progress topic says.
+    committed: Progress,
+    /// How far the log was read without anything to publish, and since when.
+    carried: Option<(Progress, Instant)>,
+    /// When an order was looked for.
+    looked: Instant,
+}
+
+impl<'a> Session<'a> {
+    /// Fences predecessors and finds out where to go on.
+    pub(super) async fn take_over(bridge: &'a Shared, lease: &'a Lease) -> Result<Self, End> {
+        let config = &bridge.config;
+        let (connection, names) = (config.connection.clone(), bridge.names.clone());
+        let connect = move || Transactions::connect(&connection, &names).map(Arc::new);
+        let producer = Producer(Some(blocking(connect).await?));
+        let cluster_id = producer.call(Transactions::cluster_id).await??;
+        let order = progress::order(&bridge.pool).await?;
+        // Read before the topic: what a predecessor still commits may only make the topic newer than the copy.
+        let copy = progress::copy(&bridge.pool).await?;
+        if order.is_none() {
+            takeover::check_cluster(copy.as_ref(), &cluster_id).map_err(End::Refused)?;
+        }
+        topics::ensure(&config.connection, &bridge.names, config.topics).await?;
+        if !lease.is_fresh() {
+            return Err(End::LeaseLost);
+        }
+        producer.call(Transactions::take_over).await??;
+        let (connection, names) = (config.connection.clone(), bridge.names.clone());
+        let topic = blocking(move || Ok(tail::last_progress(&connection, &names))).await??;
+        let head = log::head(&bridge.pool).await?;
+        let topic_name = bridge.names.progress();
+        let known = Known { head, cluster_id, topic_name, topic, copy, order };
+        let committed = takeover::verdict(&bridge.pool, &known).await?.map_err(End::Refused)?;
+        let gatherer = Gatherer::new(bridge.pool.clone());
+        let mut session = Self {
+            bridge,
+            lease,
+            producer,
+            gatherer,
+            committed,
+            carried: None,
+            looked: Instant::now(),
+        };
+        if let Some(order) = order {
+            let start = session.committed.clone();
+            session.publish(Vec::new(), start.clone()).await?;
+            let (pool, holder) = (&bridge.pool, config.instance);
+            progress::settle_order(pool, order, &start, &bridge.lease_name(), holder).await?;
+            tracing::warn!(
+                position = start.position,
+                "as ordered, the bridge goes on behind {}",
+                start.position
+            );
+        } else if known.topic.is_some() {
+            session.save_copy().await;
+        }
+        Ok(session)
+    }
+
+    /// Publishes until something ends it.
+    pub(super) async fn run(mut self, wake: &mut Wake) -> End {
+        self.bridge.status.send_modify(|status| {
+            status.state = BridgeState::Running;
+            status.position = Some(self.committed.position);
+        });
+        tracing::info!(
+            position = self.committed.position,
+            "the bridge runs: it goes on behind position {}",
+            self.committed.position
+        );
+        loop {
+            if let Err(end) = self.step(wake).await {
+                return end;
+            }
+        }
+    }
+
+    async fn step(&mut self, wake: &mut Wake) -> Result<(), End> {
+        if self.looked.elapsed() >= LOOK_FOR_ORDERS_EVERY {
+            self.looked = Instant::now();
+            if progress::order(&self.bridge.pool).await?.is_some() {
+                return Err(End::Ordered);
+            }
+        }
+        let after = self.carried.as_ref().map_or(&self.committed, |(carried, _)| carried).position;
+        let events = log::read_after(&self.bridge.pool, after, MAX_EVENTS).await?;
+        if !events.is_empty() {
+            return self.publish_events(&events).await;
+        }
+        let Some((carried, since)) = &self.carried else {
+            wake.wait().await;
+            return Ok(());
+        };
+        let due = *since + PROGRESS_ALONE_AFTER;
+        if Instant::now() >= due {
+            let carried = carried.clone();
+            return self.publish(Vec::new(), carried).await;
+        }
+        let _ = timeout_at(due, wake.wait()).await;
+        Ok(())
+    }
+
+    async fn publish_events(&mut self, events: &[Recorded]) -> Result<(), End> {
+        let mut records = Vec::new();
+        let mut bytes = 0;
+        for command in events.chunk_by(|one, next| one.command_id == next.command_id) {
+            let Some(last) = command.last() else { continue };
+            let added = self.gatherer.command(command).await?;
+            let size: usize = added.iter().map(|record| record.value.len()).sum();
+            if bytes + size > MAX_BYTES && !records.is_empty() {
+                let position = self.carried_position();
+                self.publish(std::mem::take(&mut records), position).await?;
+                bytes = 0;
+            }
+            bytes += size;
+            records.extend(added);
+            self.carry(last);
+        }
+        if records.is_empty() {
+            return Ok(());
+        }
+        let position = self.carried_position();
+        self.publish(records, position).await
+    }
+
+    fn carry(&mut self, last: &Recorded) {
+        let since = self.carried.as_ref().map_or_else(Instant::now, |(_, since)| *since);
+        let progress = Progress {
+            epoch: last.position.epoch,
+            position: last.position.number,
+            event_id: Some(last.event_id),
+            ..self.committed.clone()
+        };
+        self.carried = Some((progress, since));
+    }
+
+    fn carried_position(&self) -> Progress {
+        self.carried.as_ref().map_or(&self.committed, |(carried, _)| carried).clone()
+    }
+
+    /// One transaction.
+    async fn publish(&mut self, records: Vec<Outbound>, position: Progress) -> Result<(), End> {
+        if !self.lease.is_fresh() {
+            return Err(End::LeaseLost);
+        }
+        let count = u64::try_from(records.len()).unwrap_or_default();
+        let noted = position.clone();
+        self.producer.call(move |producer| producer.publish(&records, &noted)).await??;
+        self.committed = position;
+        self.carried = None;
+        self.bridge.status.send_modify(|status| {
+            status.position = Some(self.committed.position);
+            status.published += count;
+        });
+        self.save_copy().await;
+        Ok(())
+    }
+
+    /// The copy may lag behind: it is only a copy, and the next one mends it.
+    async fn save_copy(&self) {
+        let (pool, holder): (_, Uuid) = (&self.bridge.pool, self.bridge.config.instance);
+        let saved =
+            progress::save_copy(pool, &self.committed, &self.bridge.lease_name(), holder).await;
+        if let Err(error) = saved {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the copy of the bridge's position could not be written"
+            );
+        }
+    }
+}

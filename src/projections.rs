@@ -1,0 +1,62 @@
+//! Read models: tables that are a pure function of the log, for queries to read.
+//!
+//! A batch of events, the rows that it changes and the checkpoint commit together, so a row has seen each event once
+//! and in order, whatever crashes. The locked checkpoint row makes one instance at a time the projector and fences a
+//! zombie. Nothing flows from here back into a command. One file knows one table.
+
+pub mod checkpoint;
+pub mod courses;
+pub mod enrollments;
+pub mod modules;
+mod rebuild;
+mod runner;
+pub mod seats;
+
+use std::collections::HashMap;
+use std::future::Future;
+
+use sqlx::PgConnection;
+
+pub use self::checkpoint::Checkpoints;
+pub use self::runner::{Health, ProjectionError, Runner};
+use crate::event_store::Recorded;
+
+/// A read model of one table. Rows belong to a key (a course, an enrollment), and the rows of a key are folded in
+/// memory from the events of that key before they are written.
+pub trait Projection: Send + Sync + 'static {
+    /// Name and shape, which are also those of the view: a new shape is a new name. Never rename.
+    const NAME: &'static str;
+
+    /// The rows of one key.
+    type Rows: Default + Send + Sync;
+
+    /// Whose rows the event changes; `None` where it concerns this table not at all.
+    fn key(event: &Recorded) -> Option<&str>;
+
+    /// Folds one event of a key into its rows.
+    fn apply(rows: &mut Self::Rows, event: &Recorded);
+
+    /// Reads the rows of these keys.
+    fn load(
+        connection: &mut PgConnection,
+        table: &str,
+        keys: &[&str],
+    ) -> impl Future<Output = sqlx::Result<HashMap<String, Self::Rows>>> + Send;
+
+    /// Writes the rows of these keys.
+    fn save(
+        connection: &mut PgConnection,
+        table: &str,
+        rows: &[(&str, &Self::Rows)],
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+}
+
+/// Every projection's runner, in the order in which they are listed.
+pub fn runners(checkpoints: &Checkpoints) -> Vec<Runner> {
+    vec![
+        Runner::of::<courses::Courses>(checkpoints),
+        Runner::of::<modules::Modules>(checkpoints),
+        Runner::of::<seats::SeatCounts>(checkpoints),
+        Runner::of::<enrollments::Enrollments>(checkpoints),
+    ]
+}

@@ -1,0 +1,98 @@
+//! How far each projection is, and waiting until all are far enough.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgPool};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use crate::event_store::Position;
+
+/// How long a waiting reader relies on hints of its own process before it looks again.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+
+/// A projection's place.
+#[derive(Debug, Clone, FromRow)]
+pub struct Checkpoint {
+    /// Name and shape.
+    pub name: String,
+    /// Which table of that shape is live.
+    pub generation: i32,
+    /// The epoch of the last event that it has seen.
+    pub epoch: i32,
+    /// The position of that event.
+    pub position: i64,
+    /// Events behind the end of the log.
+    pub lag: i64,
+    /// When it last moved.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Waiting for `minPosition` was in vain.
+#[derive(Debug, thiserror::Error)]
+pub enum WaitError {
+    /// The read models did not get there in time.
+    #[error("the read model has not reached the position yet")]
+    Lagging,
+    /// The position belongs to another life of the log.
+    #[error("the position is of another epoch of the log")]
+    ForeignEpoch,
+    /// The checkpoints could not be read.
+    #[error("the checkpoints could not be read")]
+    Database(#[from] sqlx::Error),
+}
+
+/// The checkpoints of all projections.
+#[derive(Debug, Clone)]
+pub struct Checkpoints {
+    pool: PgPool,
+    moved: Arc<watch::Sender<u64>>,
+}
+
+impl Checkpoints {
+    /// The checkpoints of this database.
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool, moved: Arc::new(watch::Sender::new(0)) }
+    }
+
+    /// A projection of this process has moved.
+    pub(super) fn moved(&self) {
+        self.moved.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// All of them, with their lag.
+    pub async fn list(&self) -> sqlx::Result<Vec<Checkpoint>> {
+        sqlx::query_as(
+            "SELECT p.name, p.generation, p.epoch, p.position, h.position - p.position AS lag, p.updated_at \
+             FROM projections p CROSS JOIN log_head h ORDER BY p.name",
+        )
+        .fetch_all(&self.pool)
+        .await
+    }
+
+    /// Waits until every read model has seen `position`, at most `patience`.
+    pub async fn wait_for(&self, position: Position, patience: Duration) -> Result<(), WaitError> {
+        let deadline = Instant::now() + patience;
+        let mut moved = self.moved.subscribe();
+        loop {
+            let (epoch, behind): (i32, i64) = sqlx::query_as(
+                "SELECT h.epoch, (SELECT count(*) FROM projections p WHERE p.position < $1) FROM log_head h",
+            )
+            .bind(position.number)
+            .fetch_one(&self.pool)
+            .await?;
+            if epoch != position.epoch {
+                return Err(WaitError::ForeignEpoch);
+            }
+            if behind == 0 {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(WaitError::Lagging);
+            }
+            let _ = timeout_at(deadline.min(Instant::now() + LOOK_EVERY), moved.changed()).await;
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The table of enrollments.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgConnection, PgPool};
+
+use super::Projection;
+use crate::domain::Event;
+use crate::domain::enrollment::{EnrollmentEvent, EnrollmentStatus, Via};
+use crate::event_store::Recorded;
+
+/// An enrollment as queries see it.
+#[derive(Debug, Clone, PartialEq, FromRow)]
+#[expect(missing_docs, reason = "the fields are those of the enrollment")]
+pub struct EnrollmentRow {
+    pub enrollment_id: String,
+    pub course_id: String,
+    pub student_id: String,
+    pub status: String,
+    pub version: i64,
+    pub requested_at: DateTime<Utc>,
+    pub enrolled_at: Option<DateTime<Utc>>,
+    pub withdrawn_at: Option<DateTime<Utc>>,
+    /// The log position at which they joined the waitlist.
+    pub waitlisted_from: Option<i64>,
+}
+
+/// The projection of [`EnrollmentRow`].
+pub struct Enrollments;
+
+impl Projection for Enrollments {
+    const NAME: &'static str = "enrollments_v1";
+    type Rows = Option<EnrollmentRow>;
+
+    fn key(event: &Recorded) -> Option<&str> {
+        matches!(event.event, Event::Enrollment(_)).then_some(&*event.stream.id)
+    }
+
+    fn apply(row: &mut Option<EnrollmentRow>, recorded: &Recorded) {
+        let Event::Enrollment(event) = &recorded.event else { return };
+        let (EnrollmentEvent::StudentEnrolled { course_id, student_id, .. }
+        | EnrollmentEvent::StudentWaitlisted { course_id, student_id }
+        | EnrollmentEvent::StudentWithdrawn { course_id, student_id, .. }) = event;
+        let at = recorded.recorded_at;
+        let row = row.get_or_insert_with(|| EnrollmentRow {
+            enrollment_id: recorded.stream.id.to_string(),
+            course_id: course_id.to_string(),
+            student_id: student_id.to_string(),
+            status: String::new(),
+            version: 0,
+            requested_at: at,
+            enrolled_at: None,
+            withdrawn_at: None,
+            waitlisted_from: None,
+        });
+        row.version = i64::try_from(recorded.sequence).unwrap_or(i64::MAX);
+        let status = match event {
+            EnrollmentEvent::StudentEnrolled { via, .. } => {
+                if *via != Via::Waitlist {
+                    row.requested_at = at;
+                }
+                row.enrolled_at = Some(at);
+                row.withdrawn_at = None;
+                row.waitlisted_from = None;
+                EnrollmentStatus::Active
+            }
+            EnrollmentEvent::StudentWaitlisted { .. } => {
+                row.requested_at = at;
+                row.enrolled_at = None;
+                row.withdrawn_at = None;
+                row.waitlisted_from = Some(recorded.position.number);
+                EnrollmentStatus::Waitlisted
+            }
+            EnrollmentEvent::StudentWithdrawn { .. } => {
+                row.withdrawn_at = Some(at);
+                row.waitlisted_from = None;
+                EnrollmentStatus::Withdrawn
+            }
+        };
+        status.as_str().clone_into(&mut row.status);
+    }
+
+    async fn load(
+        connection: &mut PgConnection,
+        table: &str,
+        keys: &[&str],
+    ) -> sqlx::Result<HashMap<String, Option<EnrollmentRow>>> {
+        let sql = format!("SELECT * FROM {table} WHERE enrollment_id = ANY ($1)");
+        let rows: Vec<EnrollmentRow> =
+            sqlx::query_as(&sql).bind(keys).fetch_all(connection).await?;
+        Ok(rows.into_iter().map(|row| (row.enrollment_id.clone(), Some(row))).collect())
+    }
+
+    async fn save(
+        connection: &mut PgConnection,
+        table: &str,
+        rows: &[(&str, &Option<EnrollmentRow>)],
+    ) -> sqlx::Result<()> {
+        let sql = format!(
+            "INSERT INTO {table} (enrollment_id, course_id, student_id, status, version, requested_at, enrolled_at, \
+                                  withdrawn_at, waitlisted_from) \
+             SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[], \
+                                  $7::timestamptz[], $8::timestamptz[], $9::bigint[]) \
+             ON CONFLICT (enrollment_id) DO UPDATE SET status = excluded.status, version = excluded.version, \
+             requested_at = excluded.requested_at, enrolled_at = excluded.enrolled_at, \
+             withdrawn_at = excluded.withdrawn_at, waitlisted_from = excluded.waitlisted_from"
+        );
+        let rows: Vec<&EnrollmentRow> = rows.iter().filter_map(|(_, row)| row.as_ref()).collect();
+        let texts = |field: fn(&EnrollmentRow) -> &str| {
+            rows.iter().map(|row| field(row)).collect::<Vec<_>>()
+        };
+        sqlx::query(&sql)
+            .bind(texts(|row| &row.enrollment_id))
+            .bind(texts(|row| &row.course_id))
+            .bind(texts(|row| &row.student_id))
+            .bind(texts(|row| &row.status))
+            .bind(rows.iter().map(|row| row.version).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| row.requested_at).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| row.enrolled_at).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| row.withdrawn_at).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| row.waitlisted_from).collect::<Vec<_>>())
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+}
+
+/// The enrollments with these ids.
+pub async fn find_many(pool: &PgPool, ids: &[&str]) -> sqlx::Result<Vec<EnrollmentRow>> {
+    sqlx::query_as("SELECT * FROM enrollments_v1 WHERE enrollment_id = ANY ($1)")
+        .bind(ids)
+        .fetch_all(pool)
+        .await
+}
+
+/// For each of these waiting enrollments its place in the waitlist of its course, the next to be promoted being 1.
+pub async fn waitlist_positions(pool: &PgPool, ids: &[&str]) -> sqlx::Result<Vec<(String, i64)>> {
+    sqlx::query_as(
+        "SELECT mine.enrollment_id, (SELECT count(*) FROM enrollments_v1 before \
+            WHERE before.course_id = mine.course_id AND before.status = 'WAITLISTED' \
+              AND before.waitlisted_from <= mine.waitlisted_from) \
+         FROM enrollments_v1 mine WHERE mine.enrollment_id = ANY ($1) AND mine.status = 'WAITLISTED'",
+    )
+    .bind(ids)
+    .fetch_all(pool)
+    .await
+}

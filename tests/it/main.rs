@@ -1,0 +1,3 @@
+//! Integration tests: the real service on a real Postgres and a real Kafka, in one binary.
+
+mod support;
