@@ -161,6 +161,19 @@ async fn a_log_that_is_not_the_published_one_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_restored_under_a_running_bridge_is_noticed() {
+    let world = World::start().await;
+    let bridge = world.bridge();
+    world.append_courses(0..2).await;
+    world.published_all().await;
+    let end = report(&world.pool, &world.prefix).await.unwrap().progress.unwrap().position;
+    rename_event(&world.pool, end).await;
+    world.append_courses(2..3).await;
+    bridge.is(|state| refusal(state, "was the database restored?")).await;
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_progress_topic_behind_the_copy_and_another_cluster_are_refused() {
     let world = World::start().await;
     let bridge = world.bridge();

@@ -11,21 +11,20 @@ use rdkafka::error::KafkaError;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use super::gather::{GatherError, Gatherer};
+use super::end::End;
+use super::gather::Gatherer;
 use super::lease::Lease;
-use super::producer::{ProduceError, Transactions};
+use super::producer::Transactions;
 use super::progress::{self, Progress};
 use super::tail::{self, TailError};
 use super::takeover::{self, Known};
-use super::{BridgeState, Shared};
+use super::{BridgeState, Shared, chain};
 use crate::event_store::Recorded;
 use crate::event_store::log;
-use crate::event_store::log::ReadError;
 use crate::event_store::wake::Wake;
 use crate::kafka::client::blocking;
 use crate::kafka::contract::Outbound;
 use crate::kafka::topics;
-use crate::kafka::topics::TopicError;
 
 /// The most events of one transaction. At least the largest command.
 const MAX_EVENTS: i64 = 5_000;
@@ -35,53 +34,6 @@ const MAX_BYTES: usize = 8 * 1024 * 1024;
 const PROGRESS_ALONE_AFTER: Duration = Duration::from_millis(250);
 
 const LOOK_FOR_ORDERS_EVERY: Duration = Duration::from_secs(1);
-
-/// Why a tenure ended.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum End {
-    /// Another instance has, or may have, the lease.
-    #[error("the lease is no longer ours")]
-    LeaseLost,
-    /// Another instance took over.
-    #[error("another instance took over")]
-    Fenced(#[source] ProduceError),
-    /// Somebody has to say where to go on.
-    #[error("{0}")]
-    Refused(String),
-    /// An operator has said where to go on.
-    #[error("an operator ordered where to go on")]
-    Ordered,
-    /// Kafka failed.
-    #[error(transparent)]
-    Produce(ProduceError),
-    /// Kafka could not be reached.
-    #[error("Kafka cannot be reached")]
-    Kafka(#[from] KafkaError),
-    /// A topic is missing or unfit.
-    #[error(transparent)]
-    Topics(#[from] TopicError),
-    /// The progress topic could not be read.
-    #[error(transparent)]
-    Tail(#[from] TailError),
-    /// The database could not be reached.
-    #[error("the database cannot be reached")]
-    Database(#[from] sqlx::Error),
-    /// The log could not be read.
-    #[error(transparent)]
-    Log(#[from] ReadError),
-    /// An event could not be turned into messages.
-    #[error(transparent)]
-    Gather(#[from] GatherError),
-}
-
-impl From<ProduceError> for End {
-    fn from(error: ProduceError) -> Self {
-        match error {
-            ProduceError::Fenced(_) => Self::Fenced(error),
-            other => Self::Produce(other),
-        }
-    }
-}
 
 /// Dropping a producer waits for Kafka, so it is done where that stalls nobody.
 struct Producer(Option<Arc<Transactions>>);
@@ -140,7 +92,15 @@ impl<'a> Session<'a> {
         }
         producer.call(Transactions::take_over).await??;
         let (connection, names) = (config.connection.clone(), bridge.names.clone());
-        let topic = blocking(move || Ok(tail::last_progress(&connection, &names))).await??;
+        let read = blocking(move || Ok(tail::last_progress(&connection, &names))).await?;
+        let topic = match read {
+            // An order may say more than the topic does.
+            Err(TailError::Foreign(_)) if order.is_some() => None,
+            Err(error @ TailError::Foreign(_)) => {
+                return Err(End::Refused(takeover::remedy(&chain(&error))));
+            }
+            other => other?,
+        };
         let head = log::head(&bridge.pool).await?;
         let topic_name = bridge.names.progress();
         let known = Known { head, cluster_id, topic_name, topic, copy, order };
@@ -196,8 +156,7 @@ impl<'a> Session<'a> {
                 return Err(End::Ordered);
             }
         }
-        let after = self.carried.as_ref().map_or(&self.committed, |(carried, _)| carried).position;
-        let events = log::read_after(&self.bridge.pool, after, MAX_EVENTS).await?;
+        let events = self.read().await?;
         if !events.is_empty() {
             return self.publish_events(&events).await;
         }
@@ -212,6 +171,28 @@ impl<'a> Session<'a> {
         }
         let _ = timeout_at(due, wake.wait()).await;
         Ok(())
+    }
+
+    /// What comes next. The event that we stand on is read along: after a restore of the database it may be another
+    /// one, or gone, and what comes next would be no sequel to what is published.
+    async fn read(&self) -> Result<Vec<Recorded>, End> {
+        let (pool, here) = (&self.bridge.pool, self.carried_position());
+        if here.position == 0 {
+            return Ok(log::read_after(pool, 0, MAX_EVENTS).await?);
+        }
+        loop {
+            let mut events = log::read_after(pool, here.position - 1, MAX_EVENTS + 1).await?;
+            if events.first().map(|event| event.event_id) != here.event_id {
+                return Err(End::Restored(here.position));
+            }
+            // An event that does not decode shows only where none stands before it.
+            if events.len() > 1
+                || log::read_after(pool, here.position, MAX_EVENTS).await?.is_empty()
+            {
+                events.remove(0);
+                return Ok(events);
+            }
+        }
     }
 
     async fn publish_events(&mut self, events: &[Recorded]) -> Result<(), End> {

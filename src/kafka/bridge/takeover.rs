@@ -33,7 +33,7 @@ pub(super) struct Known {
 pub(super) type Verdict = Result<Progress, String>;
 
 /// How the refusals end.
-fn remedy(why: &str) -> String {
+pub(super) fn remedy(why: &str) -> String {
     format!(
         "{why}. Say where to go on with `course-service bridge resume --from progress|postgres|POSITION`: what lies \
          behind that place is published, what lies before it is not"
@@ -136,7 +136,6 @@ async fn at_position(pool: &PgPool, known: &Known, position: i64) -> Result<Verd
     if position > known.head.position.number {
         return refuse(format!("the log ends at position {}", known.head.position.number));
     }
-    // Not decoded as one event: what stands before may be of a release that nobody reads any more.
     let Some(event_id) = log::event_id_at(pool, position).await? else {
         return refuse("the log has no such position".to_owned());
     };
