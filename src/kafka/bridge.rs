@@ -225,8 +225,10 @@ impl Shared {
     }
 }
 
-/// An error with everything that caused it.
+/// An error with everything that caused it, as far as it does not say so itself.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    causes.map(ToString::to_string).fold(error.to_string(), |text, cause| {
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }

@@ -124,9 +124,15 @@ async fn a_lost_progress_topic_is_refused_until_somebody_says_where_to_go_on() {
 
     let bridge = world.bridge();
     bridge.is(|state| refusal(state, "is empty")).await;
-    bridge.is(|state| refusal(state, "course-service bridge resume --from progress|postgres|POSITION")).await;
+    bridge
+        .is(|state| {
+            refusal(state, "course-service bridge resume --from progress|postgres|POSITION")
+        })
+        .await;
     resume(&world.pool, ResumeFrom::Progress).await.unwrap();
-    bridge.is(|state| refusal(state, "cannot be followed, because the progress topic is empty")).await;
+    bridge
+        .is(|state| refusal(state, "cannot be followed, because the progress topic is empty"))
+        .await;
     resume(&world.pool, ResumeFrom::Postgres).await.unwrap();
     bridge.is(|state| *state == BridgeState::Running).await;
     world.published_all().await;
@@ -243,7 +249,9 @@ async fn a_progress_topic_that_loses_its_place_is_not_used() {
     let world = World::start().await;
     world.create_topic("course-management-service-bridge-progress", 2, "delete").await;
     let bridge = world.bridge();
-    bridge.is(|state| matches!(state, BridgeState::Down { why } if why.contains("2 partitions"))).await;
+    bridge
+        .is(|state| matches!(state, BridgeState::Down { why } if why.contains("2 partitions")))
+        .await;
     bridge.stop().await;
 }
 

@@ -24,7 +24,8 @@ use crate::kafka::topics::TopicNames;
 
 /// After this long the broker ends a transaction by itself, so that readers never wait longer for a dead instance.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
-const INIT_TIMEOUT: Duration = Duration::from_secs(15);
+/// A new producer finds a coordinator that moved sooner than a patient one does.
+const INIT_TIMEOUT: Duration = Duration::from_secs(6);
 const ABORT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a commit is asked about before the progress topic is asked instead.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(20);

@@ -9,7 +9,9 @@ use course_service::domain::enrollment::{EnrollmentEvent, Via};
 use course_service::domain::seats::SeatsEvent;
 use course_service::domain::{CourseId, EnrollmentId, Event, ModuleId, StreamType, UserId};
 use course_service::event_store::wake::Head;
-use course_service::event_store::{Appender, Metadata, NewEvent, Priority, Proposal, StreamId, log};
+use course_service::event_store::{
+    Appender, Metadata, NewEvent, Priority, Proposal, StreamId, log,
+};
 use course_service::kafka::bridge::{
     Bridge, BridgeConfig, BridgeState, BridgeStatus, Progress, report,
 };
@@ -214,7 +216,8 @@ impl World {
     /// All committed records of topics, each partition in its order.
     pub(super) async fn consume_topics(&self, names: &[&str]) -> Vec<Seen> {
         let mut client = self.client();
-        let topics: Vec<String> = names.iter().map(|name| format!("{}{name}", self.prefix)).collect();
+        let topics: Vec<String> =
+            names.iter().map(|name| format!("{}{name}", self.prefix)).collect();
         let read = move || {
             let consumer: BaseConsumer = client
                 .set("group.id", "it")
@@ -296,11 +299,13 @@ impl World {
     }
 
     pub(super) async fn force_lease(&self, holder: Uuid) {
-        sqlx::query("UPDATE leases SET holder = $1, expires_at = clock_timestamp() + interval '6 s'")
-            .bind(holder)
-            .execute(&self.pool)
-            .await
-            .unwrap();
+        sqlx::query(
+            "UPDATE leases SET holder = $1, expires_at = clock_timestamp() + interval '6 s'",
+        )
+        .bind(holder)
+        .execute(&self.pool)
+        .await
+        .unwrap();
     }
 }
 
@@ -311,9 +316,10 @@ impl Drop for World {
 }
 
 impl Running {
-    pub(super) async fn is(&self, wanted: impl Fn(&BridgeState) -> bool + Send) {
+    pub(super) async fn is(&self, wanted: impl Fn(&BridgeState) -> bool + Send + Sync) {
         let mut status = self.status.clone();
-        let reached = tokio::time::timeout(DEADLINE, status.wait_for(|now| wanted(&now.state))).await;
+        let reached =
+            tokio::time::timeout(DEADLINE, status.wait_for(|now| wanted(&now.state))).await;
         assert!(reached.is_ok_and(|reached| reached.is_ok()), "{:?}", self.status.borrow());
     }
 
@@ -336,7 +342,8 @@ impl Seen {
             let header = headers.iter().find(|header| header.key == name)?;
             Some(String::from_utf8(header.value?.to_vec()).unwrap())
         };
-        let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap();
+        let text =
+            |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap();
         let value: Value = serde_json::from_slice(message.payload().unwrap()).unwrap_or_default();
         Self {
             topic: message.topic().to_owned(),
@@ -415,6 +422,9 @@ fn history(number: u32) -> Vec<Vec<(StreamType, u64, Event)>> {
         vec![course(4, added("m2", 1)), course(5, added("m3", 0))],
         vec![course(6, renamed), course(7, grown), seats(5, promoted), enrolled("sam")],
         vec![course(8, hidden)],
-        vec![course(9, CourseEvent::CourseDeleted { reason: None }), seats(6, SeatsEvent::SeatsClosed {})],
+        vec![
+            course(9, CourseEvent::CourseDeleted { reason: None }),
+            seats(6, SeatsEvent::SeatsClosed {}),
+        ],
     ]
 }
