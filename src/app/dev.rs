@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use sqlx::{Connection as _, Executor as _, PgConnection};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::config::Config;
 use super::embedded::{
@@ -18,6 +18,8 @@ use super::service::{self, Options, Roles, Running};
 use super::stand_in::{self, StandIn};
 
 const DATABASE: &str = "course_service";
+/// How long requests under way may delay the end.
+const SERVICE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What `dev` was asked.
 #[derive(Debug, Clone, Default)]
@@ -231,24 +233,30 @@ async fn failed(started: &mut Started) -> anyhow::Error {
     }
 }
 
+/// Stops the service, then what it stood on, each with a patience of its own: 8 s at the most.
 async fn stop(started: Started) -> anyhow::Result<()> {
-    let mut first = Ok(());
-    if let Some(service) = started.service {
-        first = first.and(
-            tokio::time::timeout(Duration::from_secs(3), service.stop()).await.unwrap_or(Ok(())),
-        );
-    }
+    let service = match started.service {
+        Some(service) => timeout(SERVICE_PATIENCE, service.stop()).await.unwrap_or(Ok(())),
+        None => Ok(()),
+    };
     if let Some(stand_in) = started.stand_in {
         stand_in.shutdown().await;
     }
-    if let Some(kafka) = started.kafka {
-        first = first.and(kafka.stop().await);
-    }
-    if let Some(postgres) = started.postgres {
-        first = first.and(postgres.stop().await);
-    }
+    let kafka = async {
+        match started.kafka {
+            Some(kafka) => kafka.stop().await,
+            None => Ok(()),
+        }
+    };
+    let postgres = async {
+        match started.postgres {
+            Some(postgres) => postgres.stop().await,
+            None => Ok(()),
+        }
+    };
+    let (kafka, postgres) = tokio::join!(kafka, postgres);
     drop(started.data);
-    first
+    service.and(kafka).and(postgres)
 }
 
 fn seconds(since: Instant) -> String {
