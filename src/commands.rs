@@ -1,6 +1,6 @@
 //! Use cases: a request becomes facts, a decision, an append and an answer. Called by GraphQL, Kafka and the CLI alike.
 //!
-//! Commands go through one mailbox per course and instance ([`mailbox`]): serial per course, on cached state that is
+//! Commands go through one mailbox per course and instance (`mailbox`): serial per course, on cached state that is
 //! only a guess. The append decides: an acceptance and a refusal are both true at one point of the log, over any
 //! number of instances.
 

@@ -1,4 +1,6 @@
 //! Integration tests: the real service on a real Postgres and a real Kafka, in one binary.
 
+mod architecture;
 mod bridge;
+mod readme;
 mod support;

@@ -1,0 +1,161 @@
+//! What a change of the course means for its seats and enrollments.
+
+use super::*;
+
+#[test]
+fn a_new_course_defines_its_seats() {
+    let (opens, closes) = (at("2026-08-01T00:00:00Z"), at("2026-10-01T00:00:00Z"));
+    let course = NewCourse {
+        capacity: Some(3),
+        enrollment_opens_at: Some(opens),
+        enrollment_closes_at: Some(closes),
+        ..algebra()
+    };
+    let defined = SeatsEvent::SeatsDefined {
+        capacity: Some(3),
+        opens_at: Some(opens),
+        closes_at: Some(closes),
+    };
+    let changes = nothing().change(create(course.clone())).unwrap();
+    assert_eq!(changes.seats, std::slice::from_ref(&defined));
+    let changes = nothing().change(create(NewCourse { publish: true, ..course })).unwrap();
+    assert_eq!(changes.seats, [defined, SeatsEvent::SeatsOpened { promoted: Vec::new() }]);
+}
+
+#[test]
+fn publishing_opens_the_seats_once() {
+    assert_eq!(
+        draft(None).change(CourseAction::Publish).unwrap(),
+        Changes {
+            course: vec![CourseEvent::CoursePublished {}],
+            seats: vec![SeatsEvent::SeatsOpened { promoted: Vec::new() }],
+            enrollments: Vec::new(),
+        }
+    );
+    assert_eq!(published(None).change(CourseAction::Publish), Ok(Changes::default()));
+}
+
+#[test]
+fn raising_the_capacity_promotes_in_order() {
+    for (capacity, promoted) in
+        [(Some(2), &["b"][..]), (Some(3), &["b", "c"]), (Some(9), &["b", "c"]), (None, &["b", "c"])]
+    {
+        let changes = rush().change(set_capacity(capacity)).unwrap();
+        let capacity = capacity.map(|seats| u32::try_from(seats).unwrap());
+        assert_eq!(
+            changes,
+            Changes {
+                course: vec![CourseEvent::CourseCapacityChanged { capacity }],
+                seats: vec![SeatsEvent::SeatsCapacityChanged {
+                    capacity,
+                    promoted: promoted.iter().map(|name| user(name)).collect(),
+                }],
+                enrollments: promoted.iter().map(|name| enrolled(name, Via::Waitlist)).collect(),
+            }
+        );
+    }
+}
+
+#[test]
+fn raising_the_capacity_needs_the_enrollments_of_all_it_promotes() {
+    let command =
+        CourseCommand { actor: ina(), expected_version: None, action: set_capacity(Some(9)) };
+    assert_eq!(
+        at_first_sight(&rush(), |room| room.change_course(&command)),
+        Err(Undecided::Needs(vec![user("b"), user("c")]))
+    );
+}
+
+#[test]
+fn lowering_the_capacity_evicts_nobody_and_frees_no_seat() {
+    let world = published(Some(2)).and_enroll(&["a", "b", "c"]).and_change(set_capacity(Some(1)));
+    assert_eq!((world.active(), world.line.as_slice()), (2, &[user("c")][..]));
+    let world = world.and_withdraw("a");
+    assert_eq!((world.active(), world.line.as_slice()), (1, &[user("c")][..]));
+    let world = world.and_withdraw("b");
+    assert_eq!(world.status(&user("c")), EnrollmentStatus::Active);
+}
+
+#[test]
+fn those_who_wait_stay_in_line_while_the_capacity_is_zero() {
+    let world = rush().and_change(set_capacity(Some(0))).and_withdraw("a");
+    assert_eq!((world.active(), world.line.as_slice()), (0, &[user("b"), user("c")][..]));
+    let world = world.and_change(set_capacity(Some(1)));
+    assert_eq!((world.active(), world.line.as_slice()), (1, &[user("c")][..]));
+}
+
+#[test]
+fn more_promotions_than_one_command_may_make_are_refused_as_a_whole() {
+    let mut world = published(Some(1)).and_enroll(&["a"]);
+    for n in 0..1_001 {
+        let student = user(&format!("s{n}"));
+        world.seats.apply(SeatsEvent::SeatWaitlisted { student });
+    }
+    let command =
+        CourseCommand { actor: ina(), expected_version: None, action: set_capacity(None) };
+    let answer = at_first_sight(&world, |room| room.change_course(&command));
+    let Err(Undecided::Refused(refusal)) = answer else { panic!("{answer:?}") };
+    assert_eq!((refusal.code(), refusal.field()), (Code::LimitExceeded, Some("capacity")));
+}
+
+#[test]
+fn only_the_enrollment_window_of_a_schedule_concerns_the_seats() {
+    let starts = CoursePatch { starts_at: Patch::Set(noon()), ..CoursePatch::default() };
+    assert_eq!(rush().change(update(starts.clone())).unwrap().seats, []);
+    let closes = CoursePatch { enrollment_closes_at: Patch::Set(noon()), ..starts };
+    assert_eq!(
+        rush().change(update(closes)).unwrap().seats,
+        [SeatsEvent::SeatsWindowChanged { opens_at: None, closes_at: Some(Some(noon())) }]
+    );
+}
+
+#[test]
+fn the_content_of_a_course_does_not_concern_its_seats() {
+    let title = CoursePatch { title: Patch::Set("Algebra".to_owned()), ..CoursePatch::default() };
+    let module_id = ModuleId::parse("m1", "moduleId").unwrap();
+    let add = CourseAction::AddModule {
+        module_id: module_id.clone(),
+        title: "Bases".to_owned(),
+        summary: None,
+        position: None,
+    };
+    let world = rush().and_change(add.clone());
+    let patch = ModulePatch { title: Patch::Set("Basis".to_owned()), ..ModulePatch::default() };
+    let change = CourseAction::UpdateModule { module_id, patch };
+    for action in [update(title), add, change] {
+        let changes = world.change(action).unwrap();
+        assert_eq!(
+            (changes.course.len(), changes.seats.len(), changes.enrollments.len()),
+            (1, 0, 0)
+        );
+    }
+}
+
+#[test]
+fn a_deletion_closes_the_seats_and_leaves_the_enrollments_as_they_are() {
+    let world = rush();
+    assert_eq!(world.change(delete(&world, false)), Err(Refusal::SeatsTaken { taken: 1 }));
+    let changes = world.change(delete(&world, true)).unwrap();
+    assert_eq!(changes.seats, [SeatsEvent::SeatsClosed {}]);
+    assert_eq!(changes.enrollments, []);
+    let world = deleted(world);
+    assert_eq!((world.active(), world.line.as_slice()), (1, &[user("b"), user("c")][..]));
+    assert_eq!(world.change(delete(&world, false)), Ok(Changes::default()));
+}
+
+#[test]
+fn the_deletion_of_a_draft_finds_its_seats_closed_already() {
+    let world = draft(None);
+    let changes = world.change(delete(&world, false)).unwrap();
+    assert_eq!((changes.course.len(), changes.seats.len()), (1, 0));
+}
+
+#[test]
+fn a_refused_change_of_the_course_asks_for_no_enrollment() {
+    for (actor, code) in [(ivo(), Code::Forbidden), (student("a"), Code::Forbidden)] {
+        let command = CourseCommand { actor, expected_version: None, action: set_capacity(None) };
+        let answer = at_first_sight(&rush(), |room| room.change_course(&command));
+        let Err(Undecided::Refused(refusal)) = answer else { panic!("{answer:?}") };
+        assert_eq!(refusal.code(), code);
+    }
+}
