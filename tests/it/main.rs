@@ -3,5 +3,6 @@
 mod bridge;
 mod process;
 mod records;
+mod seed_client;
 mod support;
 mod survival;
