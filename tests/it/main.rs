@@ -1,6 +1,7 @@
 //! Integration tests: the real service on a real Postgres and a real Kafka, in one binary.
 
 mod bridge;
+mod outage;
 mod process;
 mod records;
 mod seed_client;
