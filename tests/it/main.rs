@@ -1,6 +1,8 @@
 //! Integration tests: the real service on a real Postgres and a real Kafka, in one binary.
 
 mod bridge;
+mod cli;
+mod dev;
 mod outage;
 mod process;
 mod records;
