@@ -226,9 +226,12 @@ async fn what_is_missing_is_named_with_what_to_do() {
             std::os::unix::fs::symlink(found, tools.path().join(tool)).unwrap();
         }
     }
-    let home = std::env::var("HOME").unwrap_or_default();
     let path = tools.path().to_str().unwrap();
-    let environment = [("PATH", path), ("HOME", home.as_str()), ("BIND_ADDR", "127.0.0.1:0")];
+    let mut environment = machine();
+    environment.retain(|(name, _)| name != "PATH" && name != "JAVA_HOME");
+    environment.push(("PATH".to_owned(), path.to_owned()));
+    let environment: Vec<(&str, &str)> =
+        environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let failed = run(&["dev", "--ephemeral"], &environment).await;
     assert_eq!(failed.code, Some(1), "{failed:?}");
     let error = failed.stderr.lines().find(|line| line.starts_with("error: ")).unwrap();
@@ -236,7 +239,7 @@ async fn what_is_missing_is_named_with_what_to_do() {
 
     let nothing = Folder::new();
     let nothing = nothing.path().to_str().unwrap();
-    let failed = run(&["dev", "--ephemeral"], &[("PATH", path), ("HOME", nothing)]).await;
+    let failed = run(&["dev", "--ephemeral"], &[("PATH", path), ("XDG_CACHE_HOME", nothing)]).await;
     assert_eq!(failed.code, Some(1), "{failed:?}");
     let error = failed.stderr.lines().find(|line| line.starts_with("error: ")).unwrap();
     assert!(error.contains("Maven") && error.contains("install"), "{failed:?}");
