@@ -60,6 +60,11 @@ enum Command {
     Doctor(doctor::Args),
 }
 
+/// What was asked for cannot be meant, as only a look at more than the words shows.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
 /// Done.
 const DONE: u8 = 0;
 /// Failed.
@@ -83,8 +88,10 @@ impl Cli {
             Ok(()) => DONE.into(),
             Err(error) => {
                 eprintln!("error: {error:#}");
-                let usage = error.chain().any(<dyn std::error::Error>::is::<ConfigError>);
-                if usage { USAGE.into() } else { FAILED.into() }
+                let usage = |cause: &(dyn std::error::Error + 'static)| {
+                    cause.is::<ConfigError>() || cause.is::<Usage>()
+                };
+                if error.chain().any(usage) { USAGE.into() } else { FAILED.into() }
             }
         }
     }
@@ -101,7 +108,7 @@ impl Command {
             Self::Dev(args) => args.run(config).await,
             Self::Serve(args) => args.run(&config).await,
             Self::Migrate => {
-                let pool = database::pool(config.database_url()?, 2)?;
+                let pool = database::reached(config.database_url()?, 2).await?;
                 migrate::run(&pool).await?;
                 eprintln!("the database is up to date");
                 Ok(())

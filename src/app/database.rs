@@ -3,8 +3,10 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::PgPool;
+use anyhow::Context as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _, PgPool};
+use tokio::time::timeout;
 
 /// How long a reader waits for a connection.
 const ACQUIRE: Duration = Duration::from_secs(3);
@@ -16,6 +18,21 @@ const ACQUIRE: Duration = Duration::from_secs(3);
 pub fn pool(url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
     let options = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE);
     Ok(options.connect_lazy_with(connect_options(url)?))
+}
+
+/// A pool for a command of an operator, who hears at once and why where the database cannot be reached.
+///
+/// # Errors
+/// When the URL does not parse or nobody lets us in.
+pub async fn reached(url: &str, connections: u32) -> anyhow::Result<PgPool> {
+    let connect = async {
+        let options = connect_options(url)?;
+        options.connect().await?.close().await
+    };
+    let answer = timeout(ACQUIRE, connect).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+    answer
+        .context("the database cannot be reached: is Postgres running, and DATABASE_URL right?")?;
+    Ok(pool(url, connections)?)
 }
 
 /// A pool for the appender alone. It does not test its connection before use: the append is sent again anyway.

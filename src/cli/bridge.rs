@@ -16,12 +16,14 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Shows how far it is, who drives it and what it waits for.
+    #[command(after_help = "Example:\n  course-service bridge status --json")]
     Status {
         /// As one JSON object.
         #[arg(long)]
         json: bool,
     },
     /// Tells a bridge that refuses where to go on.
+    #[command(after_help = "Example:\n  course-service bridge resume --from progress")]
     Resume {
         /// `progress` (the topic's word), `postgres` (the copy's) or a position of the log.
         #[arg(long, value_parser = parse)]
@@ -44,7 +46,7 @@ fn parse(text: &str) -> Result<ResumeFrom, String> {
 
 impl Args {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
-        let pool = database::pool(config.database_url()?, 1)?;
+        let pool = database::reached(config.database_url()?, 1).await?;
         match self.command {
             Command::Resume { from } => {
                 resume(&pool, from).await?;

@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use super::end_token;
 use crate::app::config::Config;
 use crate::app::database;
-use crate::domain::CourseId;
+use crate::domain::{CourseId, Refusal};
 use crate::event_store::Recorded;
 use crate::event_store::log::{self, ReadError};
 
@@ -21,8 +21,8 @@ const POLL: Duration = Duration::from_millis(200);
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Only the events of this course, of all its streams.
-    #[arg(long, value_name = "ID")]
-    course: Option<String>,
+    #[arg(long, value_name = "ID", value_parser = course_id)]
+    course: Option<CourseId>,
     /// Begin at this position; by default at the first event.
     #[arg(long, value_name = "POSITION", default_value_t = 1, value_parser = clap::value_parser!(i64).range(0..))]
     from: i64,
@@ -31,15 +31,17 @@ pub(super) struct Args {
     follow: bool,
 }
 
+fn course_id(text: &str) -> Result<CourseId, Refusal> {
+    CourseId::parse(text, "it")
+}
+
 impl Args {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
-        let pool = database::pool(config.database_url()?, 2)?;
-        let course = self.course.as_deref().map(|id| CourseId::parse(id, "--course"));
-        let course = course.transpose()?;
+        let pool = database::reached(config.database_url()?, 2).await?;
         let mut after = (self.from - 1).max(0);
         let end = end_token();
         while !end.is_cancelled() {
-            let events = read(&pool, course.as_ref(), after).await?;
+            let events = read(&pool, self.course.as_ref(), after).await?;
             for event in &events {
                 after = event.position.number;
                 match writeln!(stdout(), "{}", line(event)?) {

@@ -4,9 +4,9 @@ use std::io::{IsTerminal, Write, stderr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
 use clap::Subcommand;
 
+use super::Usage;
 use crate::app::config::Config;
 use crate::app::database;
 use crate::projections::{Checkpoints, runners};
@@ -20,12 +20,14 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Shows each read model: its generation, position and lag.
+    #[command(after_help = "Example:\n  course-service projections list --json")]
     List {
         /// As a JSON array.
         #[arg(long)]
         json: bool,
     },
     /// Builds read models again from the whole log. Readers see the old rows until it is done.
+    #[command(after_help = "Example:\n  course-service projections rebuild courses_v1 seats_v1")]
     Rebuild {
         /// Which, as `list` names them.
         #[arg(required = true)]
@@ -35,7 +37,7 @@ enum Command {
 
 impl Args {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
-        let pool = database::pool(config.database_url()?, 4)?;
+        let pool = database::reached(config.database_url()?, 4).await?;
         let checkpoints = Checkpoints::new(pool.clone());
         match self.command {
             Command::List { json } => list(&checkpoints, json).await,
@@ -44,7 +46,11 @@ impl Args {
                 for name in &names {
                     if !known.iter().any(|runner| runner.name == name) {
                         let names: Vec<_> = known.iter().map(|runner| runner.name).collect();
-                        bail!("there is no projection {name}; there are {}", names.join(", "));
+                        let names = names.join(", ");
+                        return Err(Usage(format!(
+                            "there is no projection {name}; there are {names}"
+                        ))
+                        .into());
                     }
                 }
                 for runner in known.iter().filter(|runner| names.iter().any(|n| n == runner.name)) {

@@ -2,5 +2,12 @@
 
 mod architecture;
 mod bridge;
+mod cli;
+mod dev;
+mod outage;
+mod process;
 mod readme;
+mod records;
+mod seed_client;
 mod support;
+mod survival;
