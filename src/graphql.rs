@@ -54,7 +54,7 @@ const READ_YOUR_WRITES: Duration = Duration::from_secs(1);
 /// The schema on these parts.
 pub fn schema(parts: Parts) -> Schema {
     let read_models = DataLoader::new(ReadModels { pool: parts.pool.clone() }, tokio::spawn);
-    let builder = Schema::build(Query, Mutation::default(), EmptySubscription)
+    let builder = Schema::build(Query::default(), Mutation::default(), EmptySubscription)
         .limit_depth(MAX_DEPTH)
         .data(read_models)
         .data(parts.pool)
@@ -65,7 +65,7 @@ pub fn schema(parts: Parts) -> Schema {
 
 /// The schema as text, sorted. Needs no database.
 pub fn sdl() -> String {
-    let schema = Schema::build(Query, Mutation::default(), EmptySubscription).finish();
+    let schema = Schema::build(Query::default(), Mutation::default(), EmptySubscription).finish();
     let options = SDLExportOptions::new()
         .sorted_fields()
         .sorted_arguments()

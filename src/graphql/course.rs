@@ -8,9 +8,9 @@ use sqlx::PgPool;
 
 use super::context::{caller, sight};
 use super::cursor::{IndexCursor, after, page_size};
-use super::enrollment::Enrollment;
+use super::enrollment::{Enrollment, visible_enrollment};
 use super::error::{ErrorCode, failure, read_failed, wait_failed};
-use super::loader::{CourseKey, EnrollmentKey, ModulesKey, ReadModels, SeatsKey};
+use super::loader::{CourseKey, ModulesKey, ReadModels, SeatsKey};
 use super::module::{Module, visible};
 use super::user::User;
 use crate::domain::course::CourseStatus as Status;
@@ -252,12 +252,10 @@ impl Course {
     async fn viewer_enrollment(&self, ctx: &Context<'_>) -> Result<Option<Enrollment>> {
         let Some(actor) = caller(ctx)? else { return Ok(None) };
         self.settled(ctx).await?;
-        let course = CourseId::parse(&self.id, "id");
-        let Ok(course) = course else { return Ok(None) };
-        let id = EnrollmentId::of(&course, &actor.id);
-        let loader = ctx.data::<DataLoader<ReadModels>>()?;
-        let row = loader.load_one(EnrollmentKey(id.to_string())).await;
-        Ok(row.map_err(|error| read_failed(&error))?.map(Enrollment::from_row))
+        match CourseId::parse(&self.id, "id") {
+            Ok(course) => visible_enrollment(ctx, &EnrollmentId::of(&course, &actor.id)).await,
+            Err(_) => Ok(None),
+        }
     }
 
     /// When it was created.

@@ -3,7 +3,7 @@
 use async_graphql::connection::CursorType;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, TimeZone, Utc};
+use chrono::{DateTime, Datelike, TimeZone, Utc};
 
 use super::error::{ErrorCode, failure};
 
@@ -47,7 +47,8 @@ impl CursorType for TimeCursor {
         let (micros, id) = plain.split_once(' ').ok_or(NotACursor)?;
         let micros = micros.parse().map_err(|_| NotACursor)?;
         let at = Utc.timestamp_micros(micros).single().ok_or(NotACursor)?;
-        if id.contains('\0') {
+        // What Postgres cannot take as a parameter: its instants begin in 4713 BC, its text holds no U+0000.
+        if !(1..=9999).contains(&at.year()) || id.contains('\0') {
             return Err(NotACursor);
         }
         Ok(Self { at, id: id.to_owned() })
@@ -90,9 +91,12 @@ mod tests {
         assert_eq!(TimeCursor::decode_cursor(&cursor.encode_cursor()).unwrap(), cursor);
     }
 
+    /// `-400000000000000000 a`: an instant that chrono knows and Postgres does not.
+    const BEFORE_TIME: &str = "LTQwMDAwMDAwMDAwMDAwMDAwMCBh";
+
     #[test]
     fn foreign_cursors_are_refused() {
-        for text in ["", "x", "%", "MTIz", &URL_SAFE_NO_PAD.encode("1 a\0")] {
+        for text in ["", "x", "%", "MTIz", &URL_SAFE_NO_PAD.encode("1 a\0"), BEFORE_TIME] {
             assert!(TimeCursor::decode_cursor(text).is_err(), "{text:?}");
         }
     }

@@ -38,7 +38,7 @@ struct Api {
 /// `/graphql` and the files of `GraphiQL`. Needs [`Caller`] and [`RequestIds`] as extensions of each request.
 pub fn router(schema: Schema, limits: Limits) -> Router {
     Router::new()
-        .route("/graphql", get(read).post(write))
+        .route("/graphql", get(read).post(write).fallback(other_method))
         .route("/graphiql/{name}", get(asset))
         .with_state(Api { schema, limits })
 }
@@ -84,17 +84,22 @@ async fn write(
     });
     if !json {
         let message = "send JSON, with `content-type: application/json`";
-        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::ValidationFailed, message);
+        return refuse(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ErrorCode::ValidationFailed,
+            message,
+            &ids,
+        );
     }
     let Ok(body) = to_bytes(body, api.limits.body).await else {
         let message = format!("the body must be at most {} bytes", api.limits.body);
-        return refuse(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::LimitExceeded, &message);
+        return refuse(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::LimitExceeded, &message, &ids);
     };
     match serde_json::from_slice::<Members>(&body) {
         Ok(members) => api.execute(members.into_request(), caller, ids, &headers).await,
         Err(error) => {
             let message = format!("the body is not a GraphQL request in JSON: {error}");
-            refuse(StatusCode::BAD_REQUEST, ErrorCode::ValidationFailed, &message)
+            refuse(StatusCode::BAD_REQUEST, ErrorCode::ValidationFailed, &message, &ids)
         }
     }
 }
@@ -121,17 +126,17 @@ async fn read(
         Ok(request) if !request.query.is_empty() => request,
         _ => {
             let message = "pass a `query` parameter, and `variables` as JSON where it needs some";
-            return refuse(StatusCode::BAD_REQUEST, ErrorCode::ValidationFailed, message);
+            return refuse(StatusCode::BAD_REQUEST, ErrorCode::ValidationFailed, message, &ids);
         }
     };
     if !only_queries(&request) {
-        let message = "GET runs queries only; send this with POST";
-        let mut answer =
-            refuse(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::ValidationFailed, message);
-        answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-        return answer;
+        return refuse_method("POST", "GET runs queries only; send this with POST", &ids);
     }
     api.execute(request, caller, ids, &headers).await
+}
+
+async fn other_method(Extension(ids): Extension<RequestIds>) -> Response {
+    refuse_method("GET, HEAD, POST", "send a query with GET, or any operation with POST", &ids)
 }
 
 /// Whether whatever operation of the document is chosen, it is a query. A document that does not parse runs nothing.
@@ -191,7 +196,16 @@ fn coded(code: ErrorCode, message: &str) -> ServerError {
     error
 }
 
-fn refuse(status: StatusCode, code: ErrorCode, message: &str) -> Response {
-    let response = GraphqlResponse::from_errors(vec![coded(code, message)]);
-    (status, axum::Json(response)).into_response()
+fn refuse(status: StatusCode, code: ErrorCode, message: &str, ids: &RequestIds) -> Response {
+    let mut error = coded(code, message);
+    let extensions = error.extensions.get_or_insert_default();
+    extensions.set("correlationId", ids.correlation_id.as_str());
+    (status, axum::Json(GraphqlResponse::from_errors(vec![error]))).into_response()
+}
+
+fn refuse_method(allowed: &'static str, message: &str, ids: &RequestIds) -> Response {
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let mut answer = refuse(status, ErrorCode::ValidationFailed, message, ids);
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    answer
 }

@@ -37,7 +37,8 @@ macro_rules! payload {
                 done: Result<(Option<$object>, crate::event_store::Position), crate::commands::CommandError>,
                 client_mutation_id: Option<String>,
             ) -> async_graphql::Result<Self> {
-                let query = crate::graphql::query::Query;
+                let position = done.as_ref().ok().map(|(_, position)| *position);
+                let query = crate::graphql::query::Query::since(position);
                 Ok(match done {
                     Ok(($field, position)) => Self {
                         $field,

@@ -18,7 +18,32 @@ use crate::projections::modules;
 
 /// Reads.
 #[derive(Default)]
-pub struct Query;
+pub struct Query {
+    /// Of a payload: what its mutation wrote is seen.
+    since: Option<Position>,
+}
+
+impl Query {
+    /// The reads of a payload.
+    pub(super) fn since(position: Option<Position>) -> Self {
+        Self { since: position }
+    }
+
+    /// Refuses a caller whose token leads to nobody, then waits until the read models are far enough.
+    async fn ready(&self, ctx: &Context<'_>, min_position: Option<&str>) -> Result<()> {
+        caller(ctx)?;
+        let wanted = min_position.map(str::parse::<Position>).transpose().map_err(|_| {
+            failure(
+                ErrorCode::ValidationFailed,
+                "minPosition is not a position that this service gave out",
+            )
+        })?;
+        for position in self.since.into_iter().chain(wanted) {
+            settle(ctx, position).await?;
+        }
+        Ok(())
+    }
+}
 
 #[Object]
 impl Query {
@@ -31,7 +56,7 @@ impl Query {
         #[graphql(desc = "Waits, at most 1 s, until the read model has seen this position")]
         min_position: Option<String>,
     ) -> Result<Option<Course>> {
-        wait(ctx, min_position.as_deref()).await?;
+        self.ready(ctx, min_position.as_deref()).await?;
         match (id, code) {
             (Some(id), None) => visible_course(ctx, &id).await,
             (None, Some(code)) => {
@@ -58,7 +83,7 @@ impl Query {
     ) -> Result<Connection<TimeCursor, Course, EmptyFields>> {
         let size = page_size(first)?;
         let from = self::after::<TimeCursor>(after.as_deref())?;
-        wait(ctx, min_position.as_deref()).await?;
+        self.ready(ctx, min_position.as_deref()).await?;
         let key = from.as_ref().map(|cursor| (cursor.at, cursor.id.as_str()));
         let one_more = i64::try_from(size + 1).unwrap_or(i64::MAX);
         let rows = courses::page(ctx.data::<PgPool>()?, sight(ctx)?, key, one_more).await;
@@ -84,7 +109,7 @@ impl Query {
         #[graphql(desc = "Waits, at most 1 s, until the read model has seen this position")]
         min_position: Option<String>,
     ) -> Result<Option<Module>> {
-        wait(ctx, min_position.as_deref()).await?;
+        self.ready(ctx, min_position.as_deref()).await?;
         if ModuleId::parse(&id, "id").is_err() {
             return Ok(None);
         }
@@ -107,7 +132,7 @@ impl Query {
         #[graphql(desc = "Waits, at most 1 s, until the read model has seen this position")]
         min_position: Option<String>,
     ) -> Result<Option<Enrollment>> {
-        wait(ctx, min_position.as_deref()).await?;
+        self.ready(ctx, min_position.as_deref()).await?;
         let id = match (id, course_id, student_id) {
             (Some(id), None, None) => EnrollmentId::parse(&id, "id"),
             (None, Some(course), Some(student)) => {
@@ -142,15 +167,4 @@ impl Query {
             },
         }))
     }
-}
-
-async fn wait(ctx: &Context<'_>, min_position: Option<&str>) -> Result<()> {
-    let Some(text) = min_position else { return Ok(()) };
-    let position: Position = text.parse().map_err(|_| {
-        failure(
-            ErrorCode::ValidationFailed,
-            "minPosition is not a position that this service gave out",
-        )
-    })?;
-    settle(ctx, position).await
 }

@@ -1,9 +1,19 @@
 //! Integration tests: the real service on a real Postgres and a real Kafka, in one binary.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test as tests do")]
 
+mod access;
+mod api;
 mod architecture;
+mod bad_input;
 mod bridge;
 mod cli;
+mod contracts;
+mod courses;
 mod dev;
+mod enrollments;
+mod http;
+mod identity;
+mod modules;
 mod outage;
 mod process;
 mod readme;

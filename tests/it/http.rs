@@ -1,0 +1,199 @@
+//! The HTTP face beside GraphQL: health, metrics, ids of requests, and the way it stops.
+
+use course_service::app::config::Config;
+use course_service::app::service::{self, Options, Roles};
+use serde_json::{Value, json};
+use sqlx::{Connection, Executor, PgConnection};
+use tokio::net::TcpListener;
+use tokio::time::{Duration, timeout};
+
+use crate::api::{ADA, SAM, code_of, text};
+use crate::support::{self, TestApp, eventually};
+
+async fn get(app: &TestApp, path: &str) -> (u16, String) {
+    let answer = app.client().get(app.url(path)).send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn a_healthy_service_says_so_part_by_part() {
+    let app = support::app().await;
+    assert_eq!(get(&app, "/livez").await, (200, "{\"status\":\"ok\"}".to_owned()));
+    let (status, body) = get(&app, "/readyz").await;
+    let report: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &report["status"]), (200, &json!("ok")), "{report}");
+    let parts = report["parts"].as_object().unwrap();
+    for part in ["database", "migrations", "projection:courses_v1", "projection:seats_v1"] {
+        assert_eq!(parts[part]["status"], "ok", "{report}");
+    }
+}
+
+#[tokio::test]
+async fn without_its_database_a_service_lives_and_is_not_ready_and_answers_errors() {
+    // A port that was free a moment ago.
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let database = format!("postgres://nobody@{closed}/none");
+    let config = Config::from_pairs([
+        ("DATABASE_URL", database.as_str()),
+        ("USER_MANAGEMENT_SERVICE_URL", "http://127.0.0.1:1"),
+        ("BIND_ADDR", "127.0.0.1:0"),
+        ("SHUTDOWN_GRACE_MS", "500"),
+    ]);
+    let options = Options { roles: Roles { bridge: false, ..Roles::ALL }, migrate: true };
+    let running = service::start(&config.unwrap(), options).await.unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = |path: &str| format!("http://{}{path}", running.address);
+
+    let live = client.get(url("/livez")).send().await.unwrap();
+    assert_eq!(live.status(), 200);
+    let ready = client.get(url("/readyz")).send().await.unwrap();
+    assert_eq!(ready.status(), 503);
+    let report: Value = ready.json().await.unwrap();
+    assert_eq!(report["status"], "unavailable");
+    assert_eq!(report["parts"]["database"]["status"], "down");
+    assert_eq!(report["parts"]["migrations"]["status"], "down");
+    let body = json!({ "query": "{ courses { edges { cursor } } }" });
+    let answer = client.post(url("/graphql")).json(&body).send();
+    let answer = timeout(Duration::from_secs(10), answer).await.expect("it hangs").unwrap();
+    let answer: Value = answer.json().await.unwrap();
+    assert_eq!(code_of(&answer), "INTERNAL");
+    assert_eq!(answer["errors"][0]["extensions"]["retryable"], true);
+    assert!(!answer.to_string().contains(&closed.port().to_string()), "{answer}");
+    let metrics = client.get(url("/metrics")).send().await.unwrap();
+    assert_eq!(metrics.status(), 200);
+    timeout(Duration::from_secs(10), running.stop()).await.expect("it does not stop").unwrap();
+}
+
+/// The value of a line of the metrics.
+fn value(metrics: &str, name: &str) -> Option<i64> {
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.map(|value| value.parse().unwrap())
+}
+
+#[tokio::test]
+async fn the_metrics_count_commands_by_outcome_and_show_the_lag() {
+    let app = support::app().await;
+    let (_, metrics) = get(&app, "/metrics").await;
+    let accepted = "course_service_commands_total{outcome=\"accepted\"}";
+    assert_eq!(value(&metrics, accepted), Some(0), "{metrics}");
+    assert_eq!(value(&metrics, "course_service_log_head"), Some(0), "{metrics}");
+
+    let course = app.published_course("ALG-1", None).await;
+    app.enroll(SAM, &course).await;
+    let input = json!({ "code": "ALG-1", "title": "x" });
+    app.refused(ADA, "createCourse", input).await;
+    app.refused(SAM, "updateCourse", json!({ "courseId": course })).await;
+    app.refused(SAM, "updateCourse", json!({ "courseId": course })).await;
+    app.refused(ADA, "withdrawEnrollment", json!({ "enrollmentId": "unknown" })).await;
+
+    let answer = app.client().get(app.url("/metrics")).send().await.unwrap();
+    let kind = answer.headers()["content-type"].to_str().unwrap();
+    assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
+    let metrics = answer.text().await.unwrap();
+    for (name, expected) in [
+        (accepted, 2),
+        ("course_service_commands_total{outcome=\"COURSE_CODE_TAKEN\"}", 1),
+        ("course_service_commands_total{outcome=\"FORBIDDEN\"}", 2),
+        ("course_service_commands_total{outcome=\"NOT_FOUND\"}", 1),
+        ("course_service_commands_total{outcome=\"failed\"}", 0),
+        ("course_service_log_head", app.log_length().await),
+        ("course_service_projection_up{projection=\"courses_v1\"}", 1),
+    ] {
+        assert_eq!(value(&metrics, name), Some(expected), "{name} in {metrics}");
+    }
+    for projection in ["courses_v1", "modules_v1", "seats_v1", "enrollments_v1"] {
+        let lag = format!("course_service_projection_lag_events{{projection=\"{projection}\"}}");
+        eventually("the read models have caught up", async || {
+            value(&get(&app, "/metrics").await.1, &lag) == Some(0)
+        })
+        .await;
+    }
+    assert!(metrics.ends_with("# EOF\n"), "{metrics}");
+}
+
+const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+#[tokio::test]
+async fn the_ids_of_a_request_are_in_its_answer_and_in_its_events() {
+    let app = support::app().await;
+    let send = async |headers: &[(&str, &str)], code: &str| {
+        let query = format!(
+            "mutation {{ createCourse(input: {{ code: \"{code}\", title: \"x\" }}) {{ position }} }}"
+        );
+        let mut request = app.client().post(app.url("/graphql")).bearer_auth(ADA);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.json(&json!({ "query": query })).send().await.unwrap();
+        let id = answer.headers()["x-correlation-id"].to_str().unwrap().to_owned();
+        let metadata: Value =
+            sqlx::query_scalar("SELECT metadata FROM events ORDER BY position DESC LIMIT 1")
+                .fetch_one(&app.pool)
+                .await
+                .unwrap();
+        (id, metadata)
+    };
+    let ids = [("x-correlation-id", "trace-1:a_b.c"), ("traceparent", TRACEPARENT)];
+    let (id, metadata) = send(&ids, "C1").await;
+    assert_eq!(id, "trace-1:a_b.c");
+    assert_eq!(metadata["correlation_id"], "trace-1:a_b.c", "{metadata}");
+    assert_eq!(metadata["traceparent"], TRACEPARENT, "{metadata}");
+    assert_eq!(metadata["actor"], "ada", "{metadata}");
+
+    let long = "x".repeat(129);
+    let unlawful = ["", "a b", "a\u{fc}", "a\tb", "<script>", &long];
+    for (number, unlawful) in unlawful.into_iter().enumerate() {
+        let headers = [("x-correlation-id", unlawful), ("traceparent", "00-nonsense")];
+        let (id, metadata) = send(&headers, &format!("D{number}")).await;
+        assert!(uuid::Uuid::parse_str(&id).is_ok(), "{unlawful:?}: {id}");
+        assert_eq!(metadata["correlation_id"], json!(id), "{unlawful:?}");
+        assert_eq!(metadata.get("traceparent").unwrap_or(&Value::Null), &Value::Null, "{metadata}");
+    }
+    let (one, _) = send(&[], "E1").await;
+    let (other, _) = send(&[], "E2").await;
+    assert_ne!(one, other);
+    let answer = app.graphql(ADA, "{ nonsense }", json!({})).await;
+    assert!(answer["errors"][0]["extensions"]["correlationId"].is_string(), "{answer}");
+}
+
+#[tokio::test]
+async fn a_mutation_under_way_is_finished_before_the_service_stops() {
+    let app = support::app().await;
+    let mut other = PgConnection::connect(&app.database_url).await.unwrap();
+    let mut lock = other.begin().await.unwrap();
+    lock.execute("SELECT * FROM log_head FOR UPDATE").await.unwrap();
+
+    let query = "mutation { createCourse(input: { code: \"C1\", title: \"x\", publish: true }) \
+                 { course { id seats { taken } } userErrors { code } } }";
+    let request = app.client().post(app.url("/graphql")).bearer_auth(ADA);
+    let request = request.json(&json!({ "query": query })).send();
+    let client = tokio::spawn(async move { request.await.unwrap().json::<Value>().await.unwrap() });
+    let waiting = "SELECT count(*) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    eventually("the append waits for the lock", async || {
+        sqlx::query_scalar::<_, i64>(waiting).fetch_one(&app.pool).await.unwrap() > 0
+    })
+    .await;
+
+    let (address, pool) = (app.address, app.pool.clone());
+    let stopped = tokio::spawn(app.stop());
+    eventually("no new connection is taken", async || {
+        tokio::net::TcpStream::connect(address).await.is_err()
+    })
+    .await;
+    assert!(!stopped.is_finished() && !client.is_finished());
+    lock.commit().await.unwrap();
+
+    let answer = client.await.unwrap();
+    let payload = &answer["data"]["createCourse"];
+    assert_eq!(payload["userErrors"], json!([]), "{answer}");
+    assert_eq!(payload["course"]["seats"]["taken"], 0, "{answer}");
+    timeout(Duration::from_secs(10), stopped).await.expect("it does not stop").unwrap();
+    let stored: Option<String> = sqlx::query_scalar(
+        "SELECT aggregate_id FROM events WHERE aggregate_type = 'course' LIMIT 1",
+    )
+    .fetch_optional(&pool)
+    .await
+    .unwrap();
+    assert_eq!(stored, Some(text(&payload["course"]["id"])));
+}
