@@ -4,7 +4,8 @@ use course_service::app::config::Config;
 use course_service::app::service::{self, Options, Roles};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
-use tokio::net::TcpListener;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Duration, timeout};
 
 use crate::api::{ADA, SAM, code_of, text};
@@ -177,10 +178,8 @@ async fn a_mutation_under_way_is_finished_before_the_service_stops() {
 
     let (address, pool) = (app.address, app.pool.clone());
     let stopped = tokio::spawn(app.stop());
-    eventually("no new connection is taken", async || {
-        tokio::net::TcpStream::connect(address).await.is_err()
-    })
-    .await;
+    eventually("no new connection is taken", async || TcpStream::connect(address).await.is_err())
+        .await;
     assert!(!stopped.is_finished() && !client.is_finished());
     lock.commit().await.unwrap();
 
@@ -196,4 +195,42 @@ async fn a_mutation_under_way_is_finished_before_the_service_stops() {
     .await
     .unwrap();
     assert_eq!(stored, Some(text(&payload["course"]["id"])));
+}
+
+/// Holds the end of the log, so that no append comes through until it is dropped.
+async fn hold_log(app: &TestApp) -> PgConnection {
+    let mut connection = PgConnection::connect(&app.database_url).await.unwrap();
+    connection.execute("BEGIN; SELECT * FROM log_head FOR UPDATE").await.unwrap();
+    connection
+}
+
+#[tokio::test]
+async fn a_command_without_an_answer_in_time_says_so() {
+    for setting in ["COMMAND_TIMEOUT_MS", "GRAPHQL_TIMEOUT_MS"] {
+        let roles = Roles { bridge: false, ..Roles::ALL };
+        let app = support::start(&[(setting, "300")], roles).await;
+        let holder = hold_log(&app).await;
+        let query = "mutation { createCourse(input: { code: \"C1\", title: \"x\" }) { position } }";
+        let answer = app.graphql(ADA, query, json!({})).await;
+        assert_eq!(code_of(&answer), "TIMEOUT", "{setting}: {answer}");
+        assert_eq!(answer["errors"][0]["extensions"]["retryable"], true, "{answer}");
+        holder.close().await.unwrap();
+        // It was under way, and becomes part of the log; the service goes on.
+        eventually("the command is carried out", async || app.log_length().await == 2).await;
+        app.draft("C2").await;
+    }
+}
+
+#[tokio::test]
+async fn connections_without_a_whole_request_keep_a_service_no_longer_than_its_grace() {
+    let half = "POST /graphql HTTP/1.1\r\nhost: x\r\n";
+    for (sent, grace) in [("", "60000"), (half, "1000")] {
+        let roles = Roles { bridge: false, ..Roles::ALL };
+        let app = support::start(&[("SHUTDOWN_GRACE_MS", grace)], roles).await;
+        let mut silent = TcpStream::connect(app.address).await.unwrap();
+        silent.write_all(sent.as_bytes()).await.unwrap();
+        get(&app, "/livez").await; // and one that is kept alive, behind it
+        let stopped = timeout(Duration::from_secs(10), app.stop()).await;
+        assert!(stopped.is_ok(), "it waits for {sent:?}");
+    }
 }
