@@ -265,6 +265,9 @@ async fn the_token_is_never_logged_and_the_pseudonym_once() {
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
+    // With one subscriber alone, another test's thread, which has none, could switch off what is logged for all.
+    let _second =
+        tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(std::io::sink).finish());
     let _guard = tracing::subscriber::set_default(subscriber);
 
     let token = "hush-hush";
