@@ -185,10 +185,9 @@ impl Process {
 
     /// Waits for its end.
     pub(crate) async fn ended(&mut self, patience: Duration) -> ExitStatus {
-        match timeout(patience, self.child.wait()).await {
-            Ok(status) => status.unwrap(),
-            Err(_) => panic!("it does not end within {patience:?}\n{}", self.output()),
-        }
+        let ended = timeout(patience, self.child.wait()).await;
+        assert!(ended.is_ok(), "it does not end within {patience:?}\n{}", self.output());
+        ended.unwrap().unwrap()
     }
 
     /// Waits for its end and all that it wrote.
@@ -291,7 +290,7 @@ pub(crate) struct Client {
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// Nothing, or nothing of GraphQL, came back: whether it was done is unknown.
-    NoAnswer(String),
+    NoAnswer,
     /// `errors[]`.
     Errors(Value),
 }
@@ -342,7 +341,7 @@ impl Client {
         query: &str,
         variables: Value,
     ) -> Result<Value, Failure> {
-        let unknown = |error: reqwest::Error| Failure::NoAnswer(error.to_string());
+        let unknown = |_: reqwest::Error| Failure::NoAnswer;
         let body = json!({ "query": query, "variables": variables });
         let request = self.http.post(format!("{}/graphql", self.url)).json(&body);
         let request = if token.is_empty() { request } else { request.bearer_auth(token) };
