@@ -1,3 +1,5 @@
 //! Integration tests: the real service on a real Postgres and a real Kafka, in one binary.
 
+mod append;
+mod instance;
 mod support;
