@@ -51,8 +51,7 @@ impl Instance {
     /// An instance that reads through `pool` and appends at `appender_url`.
     pub(crate) fn with(pool: PgPool, appender_url: &str, patience: Duration) -> Self {
         let head = Head::default();
-        let (appender, task) =
-            Appender::new(appender_pool(appender_url).unwrap(), head.clone());
+        let (appender, task) = Appender::new(appender_pool(appender_url).unwrap(), head.clone());
         let task = tokio::spawn(task).abort_handle();
         let commands = Commands::new(pool.clone(), appender.clone(), patience, |_| ());
         Self { pool, appender, head, commands, task }
@@ -119,8 +118,7 @@ impl Instance {
         join_waitlist: bool,
     ) -> Result<Answer, CommandError> {
         let actor = student_named(student);
-        let command =
-            Enroll { student: actor.id.clone(), actor, join_waitlist, at: Utc::now() };
+        let command = Enroll { student: actor.id.clone(), actor, join_waitlist, at: Utc::now() };
         self.commands.enroll(course.clone(), command, Metadata::default()).await
     }
 
@@ -193,7 +191,7 @@ pub(crate) fn refusal(result: Result<Answer, CommandError>) -> Refusal {
 pub(crate) enum Mode {
     /// Lets them through.
     Pass,
-    /// Cuts the next connection on which an answer comes, and swallows that answer; then refuses.
+    /// Cuts the next connection on which the answer of an append comes, and swallows that answer; then refuses.
     CutAnswer,
     /// Cuts every connection and takes no new one.
     Refuse,
@@ -300,7 +298,8 @@ async fn pump(
         };
         let Ok(bytes @ 1..) = read else { return };
         let _ = switch.frozen.wait_for(|frozen| !frozen).await;
-        if answers && switch.is(Mode::CutAnswer) {
+        let appended = buffer[..bytes].windows(4).any(|text| text == b"head"); // not a ping's answer
+        if answers && appended && switch.is(Mode::CutAnswer) {
             switch.mode.store(Mode::Refuse as u8, Ordering::SeqCst);
             switch.cuts.fetch_add(1, Ordering::SeqCst);
             return;
