@@ -1,6 +1,7 @@
 //! Instances of the write side on one database, without HTTP and Kafka, and a proxy that cuts their connections.
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -197,13 +198,21 @@ pub(crate) enum Mode {
     Refuse,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Frozen {
+    Not,
+    Now,
+    ForEver,
+}
+
 /// A proxy in front of the database.
 pub(crate) struct Proxy {
     /// The database's URL through it.
     pub(crate) url: String,
     mode: Arc<AtomicU8>,
-    frozen: watch::Sender<bool>,
+    frozen: watch::Sender<Frozen>,
     cuts: Arc<AtomicUsize>,
+    stale: Arc<AtomicUsize>,
     task: AbortHandle,
 }
 
@@ -222,8 +231,14 @@ impl Proxy {
         let url = through(url, listener.local_addr().unwrap());
         let mode = Arc::new(AtomicU8::new(Mode::Pass as u8));
         let cuts = Arc::new(AtomicUsize::new(0));
-        let frozen = watch::Sender::new(false);
-        let switch = Switch { mode: mode.clone(), cuts: cuts.clone(), frozen: frozen.subscribe() };
+        let stale = Arc::new(AtomicUsize::new(0));
+        let frozen = watch::Sender::new(Frozen::Not);
+        let switch = Switch {
+            mode: mode.clone(),
+            cuts: cuts.clone(),
+            stale: stale.clone(),
+            frozen: frozen.subscribe(),
+        };
         let task = tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
@@ -232,7 +247,7 @@ impl Proxy {
                 }
             }
         });
-        Self { url, mode, frozen, cuts, task: task.abort_handle() }
+        Self { url, mode, frozen, cuts, stale, task: task.abort_handle() }
     }
 
     /// From now on it does this.
@@ -242,7 +257,17 @@ impl Proxy {
 
     /// Holds every byte back, or no longer.
     pub(crate) fn freeze(&self, frozen: bool) {
-        self.frozen.send_replace(frozen);
+        self.frozen.send_replace(if frozen { Frozen::Now } else { Frozen::Not });
+    }
+
+    /// The connections that were frozen stay so for ever; new ones work.
+    pub(crate) fn cut(&self) {
+        self.frozen.send_replace(Frozen::ForEver);
+    }
+
+    /// How many answers of appends said that a guess was wrong.
+    pub(crate) fn stale_answers(&self) -> usize {
+        self.stale.load(Ordering::SeqCst)
     }
 
     /// How often it cut an answer off.
@@ -264,7 +289,8 @@ fn through(url: &str, address: SocketAddr) -> String {
 struct Switch {
     mode: Arc<AtomicU8>,
     cuts: Arc<AtomicUsize>,
-    frozen: watch::Receiver<bool>,
+    stale: Arc<AtomicUsize>,
+    frozen: watch::Receiver<Frozen>,
 }
 
 impl Switch {
@@ -297,7 +323,15 @@ async fn pump(
             () = refused(switch.clone()) => return,
         };
         let Ok(bytes @ 1..) = read else { return };
-        let _ = switch.frozen.wait_for(|frozen| !frozen).await;
+        if *switch.frozen.borrow() == Frozen::Now {
+            let thawed = switch.frozen.wait_for(|state| *state != Frozen::Now).await;
+            if thawed.is_ok_and(|state| *state == Frozen::ForEver) {
+                return pending().await;
+            }
+        }
+        if answers && buffer[..bytes].windows(5).any(|text| text == b"stale") {
+            switch.stale.fetch_add(1, Ordering::SeqCst);
+        }
         let appended = buffer[..bytes].windows(4).any(|text| text == b"head"); // not a ping's answer
         if answers && appended && switch.is(Mode::CutAnswer) {
             switch.mode.store(Mode::Refuse as u8, Ordering::SeqCst);
