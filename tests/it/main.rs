@@ -3,4 +3,5 @@
 mod append;
 mod commands;
 mod instance;
+mod projections;
 mod support;
