@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant as Clock};
 
 use course_service::app::database::appender_pool;
-use course_service::domain::course::{CourseCommand, CourseEvent};
+use course_service::domain::course::{CourseAction, CourseCommand, CourseEvent};
 use course_service::domain::seats::SeatsEvent;
-use course_service::domain::{Course, CourseId, Event, Refusal, Seats, StreamType, UserId};
+use course_service::domain::{
+    Course, CourseId, Event, ModuleId, Refusal, Seats, StreamType, UserId,
+};
 use course_service::event_store::log::ReadError;
 use course_service::event_store::proposal::KeyAct;
 use course_service::event_store::stream::Streams;
@@ -32,7 +34,7 @@ use crate::instance::{
 use crate::support;
 
 fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(60)
+    Instant::now() + Duration::from_mins(1)
 }
 
 fn seats(course: &CourseId) -> StreamId {
@@ -82,7 +84,7 @@ async fn append(appender: &Appender, chain: Vec<Proposal>) -> Result<Outcome, Ap
 
 async fn appended(appender: &Appender, chain: Vec<Proposal>) -> Appended {
     match append(appender, chain).await {
-        Ok(Outcome::Appended(appended)) => appended,
+        Ok(Outcome::Appended(place)) => place,
         other => panic!("not appended: {other:?}"),
     }
 }
@@ -365,8 +367,7 @@ async fn interactive_commands_go_first_and_at_most_two_hundred_inbound_ones_with
         let all: Vec<_> = inbound.chain(interactive).collect();
         join(join_all(all), async { drop(hold) }).await
     };
-    let (blocked, _) = join(blocker, rush).await;
-    blocked.unwrap();
+    join(blocker, rush).await.0.unwrap();
     let mut batches: BTreeMap<_, (usize, usize)> = BTreeMap::new();
     for event in instance.log().await {
         let counts = batches.entry(event.recorded_at).or_default();
@@ -430,7 +431,7 @@ async fn without_a_database_a_deadline_is_kept_and_nothing_is_appended_later() {
 async fn a_connection_lost_after_the_commit_does_not_append_twice_or_hide_the_success() {
     let url = support::database_url().await;
     let (proxy, other) = (Proxy::before(&url).await, Instance::on(&url).await);
-    let instance = Instance::with(other.pool.clone(), &proxy.url, Duration::from_secs(60));
+    let instance = Instance::with(other.pool.clone(), &proxy.url, Duration::from_mins(1));
     let course = new_course_id();
     appended(&instance.appender, vec![seat_event(&course, 0, taken("a"))]).await;
     proxy.set(Mode::CutAnswer);
@@ -452,7 +453,7 @@ async fn a_connection_lost_after_the_commit_does_not_append_twice_or_hide_the_su
 async fn a_student_is_not_told_already_enrolled_for_a_success_of_their_own() {
     let url = support::database_url().await;
     let (proxy, pool) = (Proxy::before(&url).await, support::pool(&url).await);
-    let instance = Instance::with(pool, &proxy.url, Duration::from_secs(60));
+    let instance = Instance::with(pool, &proxy.url, Duration::from_mins(1));
     let course = instance.published("RUST-101", Some(5)).await;
     for (number, student) in ["s1", "s2", "s3"].iter().enumerate() {
         proxy.set(Mode::CutAnswer);
@@ -625,20 +626,19 @@ async fn the_framework_of_cqrs_es_decides_on_our_log_but_cannot_write_past_the_a
     let store = PersistedEventStore::<_, Course>::new_event_store(repository);
     let framework = CqrsFramework::new(store, vec![], ());
     let command = |action| CourseCommand { actor: instructor(), expected_version: None, action };
-    use course_service::domain::course::CourseAction as A;
     let refused = framework.execute(
         course.as_str(),
-        command(A::AddModule {
-            module_id: course_service::domain::ModuleId::from_uuid(Uuid::now_v7()),
+        command(CourseAction::AddModule {
+            module_id: ModuleId::from_uuid(Uuid::now_v7()),
             title: String::new(),
             summary: None,
             position: None,
         }),
     );
     assert!(matches!(refused.await, Err(cqrs_es::AggregateError::UserError(_))));
-    framework.execute(course.as_str(), command(A::Publish)).await.unwrap(); // published already
+    framework.execute(course.as_str(), command(CourseAction::Publish)).await.unwrap(); // published already
     let before = instance.log().await.len();
-    let delete = A::Delete { force: true, reason: None, seats_taken: 0 };
+    let delete = CourseAction::Delete { force: true, reason: None, seats_taken: 0 };
     framework.execute(course.as_str(), command(delete)).await.unwrap_err();
     assert_eq!(instance.log().await.len(), before);
     let first = instance.log().await.remove(0);

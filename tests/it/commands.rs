@@ -10,7 +10,7 @@ use course_service::commands::CommandError;
 use course_service::domain::course::{CourseAction, CoursePatch};
 use course_service::domain::enrollment::EnrollmentStatus;
 use course_service::domain::values::Patch;
-use course_service::domain::{CourseId, Enrollment, Event, Refusal, Seats};
+use course_service::domain::{CourseId, Enrollment, Event, Refusal, Seats, UserId};
 use course_service::event_store::Recorded;
 use cqrs_es::Aggregate;
 use futures::future::join_all;
@@ -46,7 +46,7 @@ fn fold_registration(log: &[Recorded], course: &CourseId) -> Seats {
         of_status.map(|enrollment| enrollment.student_id.as_str()).collect()
     };
     assert_eq!(with(EnrollmentStatus::Active).len(), seats.taken as usize);
-    let waiting: BTreeSet<&str> = seats.waitlist.iter().map(|student| student.as_str()).collect();
+    let waiting: BTreeSet<&str> = seats.waitlist.iter().map(UserId::as_str).collect();
     assert_eq!(with(EnrollmentStatus::Waitlisted), waiting);
     seats
 }
@@ -163,7 +163,7 @@ async fn an_edit_of_the_content_never_conflicts_with_a_rush() {
     let url = support::database_url().await;
     let proxy = Proxy::before(&url).await;
     let rush = Instance::on(&url).await;
-    let editor = Instance::with(rush.pool.clone(), &proxy.url, Duration::from_secs(60));
+    let editor = Instance::with(rush.pool.clone(), &proxy.url, Duration::from_mins(1));
     let course = &rush.published("RUSH-101", Some(50)).await;
     editor.update(course, titled("The editor knows the course")).await.unwrap();
     let enrolled = join_all((0..200).map(|number| {

@@ -26,7 +26,7 @@ use tokio::task::AbortHandle;
 use crate::support;
 
 /// How long a command may take where the test is not about that.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An instance: commands with an appender of their own.
 pub(crate) struct Instance {
