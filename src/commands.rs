@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use self::cache::RoomCache;
 use self::mailbox::Job;
@@ -87,6 +87,36 @@ struct Inner {
     observe: Box<dyn Fn(&'static str) + Send + Sync>,
 }
 
+impl Inner {
+    /// Reads no longer than a caller waits: a connection whose other end is gone answers never.
+    async fn in_time<T>(
+        &self,
+        read: impl Future<Output = Result<T, LoadError>>,
+    ) -> Result<T, CommandError> {
+        let read = timeout(self.patience, read).await;
+        Ok(read.map_err(|_| CommandError::Timeout)??)
+    }
+}
+
+/// A place among the commands under way, given back when it is dropped, whatever ends the command.
+struct Place(Arc<Inner>);
+
+impl Place {
+    fn take(inner: &Arc<Inner>) -> Result<Self, CommandError> {
+        let place = Self(inner.clone());
+        if inner.in_flight.fetch_add(1, Ordering::Relaxed) >= MAX_IN_FLIGHT {
+            return Err(CommandError::Overloaded);
+        }
+        Ok(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Commands {
     /// Decides on what `pool` holds and appends through `appender`. `patience` bounds a command; `observe` hears each
     /// outcome: `accepted`, a refusal's code, `timeout`, `overloaded` or `failed`.
@@ -136,13 +166,7 @@ impl Commands {
         reason: Option<String>,
         metadata: Metadata,
     ) -> Result<Answer, CommandError> {
-        let loaded = self.inner.streams.load::<Enrollment>(id.as_str()).await;
-        let found = match loaded {
-            Ok(enrollment) if enrollment.version > 0 => Ok(enrollment),
-            Ok(_) => Err(CommandError::Refused(Refusal::enrollment_not_found())),
-            Err(error) => Err(error.into()),
-        };
-        let enrollment = match found {
+        let enrollment = match self.find(id).await {
             Ok(enrollment) => enrollment,
             Err(error) => {
                 (self.inner.observe)(outcome(&error));
@@ -151,6 +175,15 @@ impl Commands {
         };
         let command = Withdraw { actor, student: enrollment.student_id, reason };
         self.run(enrollment.course_id, Request::Withdraw(command), metadata).await
+    }
+
+    async fn find(&self, id: &EnrollmentId) -> Result<Enrollment, CommandError> {
+        let _place = Place::take(&self.inner)?;
+        let found = self.inner.in_time(self.inner.streams.load::<Enrollment>(id.as_str())).await?;
+        if found.version == 0 {
+            return Err(Refusal::enrollment_not_found().into());
+        }
+        Ok(found)
     }
 
     async fn run(
@@ -170,13 +203,10 @@ impl Commands {
         request: Request,
         metadata: Metadata,
     ) -> Result<Answer, CommandError> {
-        if self.inner.in_flight.fetch_add(1, Ordering::Relaxed) >= MAX_IN_FLIGHT {
-            self.inner.in_flight.fetch_sub(1, Ordering::Relaxed);
-            return Err(CommandError::Overloaded);
-        }
+        let place = Place::take(&self.inner)?;
         let deadline = Instant::now() + self.inner.patience;
         let (reply, answer) = oneshot::channel();
-        self.post(course, Job { request, metadata, deadline, reply });
+        self.post(course, Job { request, metadata, deadline, reply, _place: place });
         match timeout_at(deadline, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) | Err(_) => Err(CommandError::Timeout),

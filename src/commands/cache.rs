@@ -13,7 +13,7 @@ use crate::event_store::stream::{LoadError, fold};
 
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 const TYPICAL_BYTES: u64 = 4 * 1024;
-/// More than this is forgotten when a mailbox is empty: the next command looks up what it needs.
+/// More than this is forgotten: the next command looks up what it needs.
 const MAX_ENROLLMENTS: usize = 20_000;
 
 /// The state of a course's streams as this instance knows it.
@@ -36,6 +36,13 @@ impl Known {
         for (stream, event) in missing {
             by_stream.entry(stream).or_default().push(event);
         }
+        let mut students = HashMap::new();
+        if by_stream.keys().any(|stream| stream.kind == StreamType::Enrollment) {
+            let ids = self.enrollments.keys().map(|student| {
+                (EnrollmentId::of(course, student).as_str().to_owned(), student.clone())
+            });
+            students.extend(ids);
+        }
         for (stream, _) in actual {
             let Some(events) = by_stream.remove(stream) else { return Ok(false) };
             match stream.kind {
@@ -48,18 +55,20 @@ impl Known {
                     self.seats = Arc::new(fold(state, events)?);
                 }
                 StreamType::Enrollment => {
-                    let known = self.enrollments.iter().find(|(student, _)| {
-                        *EnrollmentId::of(course, student).as_str() == *stream.id
-                    });
-                    let Some(student) = known.map(|(student, _)| student.clone()) else {
-                        return Ok(false);
-                    };
+                    let Some(student) = students.remove(&*stream.id) else { return Ok(false) };
                     let state = self.enrollments.remove(&student).unwrap_or_default();
                     self.enrollments.insert(student, fold(state, events)?);
                 }
             }
         }
         Ok(true)
+    }
+
+    /// Forgets enrollments that would fill the memory of an instance.
+    pub(super) fn trim(&mut self) {
+        if self.enrollments.len() > MAX_ENROLLMENTS {
+            self.enrollments = HashMap::new();
+        }
     }
 
     fn bytes(&self) -> u64 {
@@ -103,9 +112,7 @@ impl RoomCache {
     }
 
     pub(super) fn put(&self, course: CourseId, mut known: Known) {
-        if known.enrollments.len() > MAX_ENROLLMENTS {
-            known.enrollments = HashMap::new();
-        }
+        known.trim();
         self.0.insert(course, known);
     }
 }

@@ -120,6 +120,10 @@ impl<'a> Draft<'a> {
             return Step::Later;
         }
         if let Ok(changes) = &changes {
+            // The guess of the seats may be older than that of the course: nothing is appended to a stream unread.
+            if !changes.seats.is_empty() && !reads.contains(&StreamType::Seats) {
+                reads.push(StreamType::Seats);
+            }
             students.extend(changes.enrollments.iter().map(|(student, _)| student.clone()));
         }
         students.sort_unstable();

@@ -5,7 +5,6 @@
 //! after the outcome of this one is known. The task ends when the mailbox is empty.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
@@ -14,13 +13,15 @@ use tokio::time::Instant;
 use super::cache::Known;
 use super::decision::{Decided, Draft, Facts, Step};
 use super::request::{Answer, Request};
-use super::{CommandError, Inner};
+use super::{CommandError, Inner, Place};
 use crate::domain::course::CourseAction;
 use crate::domain::{Course, CourseId, Enrollment, EnrollmentId, Seats, UserId};
 use crate::event_store::{AppendError, Metadata, Outcome, Priority, Proposal};
 
 /// The most commands of one chain.
 const MAX_CHAIN: usize = 256;
+/// The most events of one chain, beyond its last command: an append must not take longer than it may.
+const MAX_CHAIN_EVENTS: usize = 4_000;
 
 /// A command on its way.
 pub(super) struct Job {
@@ -28,6 +29,7 @@ pub(super) struct Job {
     pub(super) metadata: Metadata,
     pub(super) deadline: Instant,
     pub(super) reply: oneshot::Sender<Result<Answer, CommandError>>,
+    pub(super) _place: Place,
 }
 
 /// Serves a mailbox until it is empty.
@@ -95,12 +97,13 @@ impl Desk {
             match outcome {
                 Ok(Outcome::Appended(appended)) => {
                     chain.keep_in(&mut known);
+                    known.trim();
                     self.known = Some(known);
                     for ((job, decided), position) in
                         chain.jobs.into_iter().zip(chain.decided).zip(appended.positions)
                     {
-                        let answer = decided.map(|state| Answer { position, state });
-                        self.answer(job, answer.map_err(CommandError::Refused));
+                        let decided = decided.map(|state| Answer { position, state });
+                        answer(job, decided.map_err(CommandError::Refused));
                     }
                 }
                 Ok(Outcome::Stale { actual, missing }) => {
@@ -124,7 +127,7 @@ impl Desk {
                 Err(error) => {
                     let error = CommandError::from(error);
                     for job in chain.jobs {
-                        self.answer(job, Err(error.again()));
+                        answer(job, Err(error.again()));
                     }
                 }
             }
@@ -158,11 +161,11 @@ impl Desk {
             return Ok(Known::default());
         }
         let id = self.course.as_str();
-        let (course, seats) = futures::future::try_join(
+        let both = futures::future::try_join(
             self.inner.streams.load::<Course>(id),
             self.inner.streams.load::<Seats>(id),
-        )
-        .await?;
+        );
+        let (course, seats) = self.inner.in_time(both).await?;
         Ok(Known { course: Arc::new(course), seats: Arc::new(seats), ..Known::default() })
     }
 
@@ -170,7 +173,8 @@ impl Desk {
         let ids: Vec<EnrollmentId> =
             students.iter().map(|student| EnrollmentId::of(&self.course, student)).collect();
         let texts: Vec<&str> = ids.iter().map(EnrollmentId::as_str).collect();
-        let mut found = self.inner.streams.load_many::<Enrollment>(&texts).await?;
+        let found = self.inner.streams.load_many::<Enrollment>(&texts);
+        let mut found = self.inner.in_time(found).await?;
         for (student, id) in students.into_iter().zip(&ids) {
             known.enrollments.insert(student, found.remove(id.as_str()).unwrap_or_default());
         }
@@ -195,7 +199,7 @@ impl Desk {
         let now = Instant::now();
         for job in std::mem::take(&mut self.waiting) {
             if job.deadline <= now {
-                self.answer(job, Err(CommandError::Timeout));
+                answer(job, Err(CommandError::Timeout));
             } else {
                 self.waiting.push_back(job);
             }
@@ -204,14 +208,13 @@ impl Desk {
 
     fn fail_all(&mut self, error: &CommandError) {
         for job in std::mem::take(&mut self.waiting) {
-            self.answer(job, Err(error.again()));
+            answer(job, Err(error.again()));
         }
     }
+}
 
-    fn answer(&self, job: Job, answer: Result<Answer, CommandError>) {
-        self.inner.in_flight.fetch_sub(1, Ordering::Relaxed);
-        let _ = job.reply.send(answer); // the caller may have given up
-    }
+fn answer(job: Job, answer: Result<Answer, CommandError>) {
+    let _ = job.reply.send(answer); // the caller may have given up
 }
 
 impl CommandError {
@@ -247,11 +250,14 @@ impl Chain {
     ) -> Vec<UserId> {
         let mut draft = Draft::new(course, known);
         let mut needed = Vec::new();
+        let mut events = 0;
         while self.jobs.len() < longest
+            && events < MAX_CHAIN_EVENTS
             && let Some(job) = waiting.pop_front()
         {
             match draft.step(&job.request, facts, &job.metadata) {
                 Step::Decided(proposal, decided) => {
+                    events += proposal.events.len();
                     self.proposals.push(*proposal);
                     self.decided.push(decided);
                     self.jobs.push(job);

@@ -7,7 +7,7 @@
 //!
 //! ## Decision: the outcome of a batch is always learnt
 //! After a lost connection the identical batch is sent again until the database answers, because a command whose
-//! commit succeeded must not be decided a second time on its own effect. Callers bound their own wait; a batch that
+//! commit succeeded must not be decided a second time on its own effect. Callers bound their own wait; a chain that
 //! was never sent is dropped at its deadline instead. Price: while the database is away, one batch is held back.
 
 use std::collections::{HashSet, VecDeque};
@@ -187,20 +187,17 @@ impl Task {
 
     /// The next batch: interactive chains first, none that shares a stream or key with one before it in the queue.
     fn take_batch(&mut self) -> Vec<Request> {
-        let now = Instant::now();
         let mut busy = Busy::default();
         let mut batch = Vec::new();
         let mut events = 0;
         for (queue, limit) in self.queues.iter_mut().zip([MAX_CHAINS, MAX_CHAINS.min(MAX_INBOUND)])
         {
             let mut taken = 0;
-            for request in std::mem::take(&mut queue.held) {
+            let held: Vec<Request> = in_time(&self.waiting, std::mem::take(&mut queue.held));
+            for request in held {
                 let size: usize = request.chain.iter().map(|proposal| proposal.events.len()).sum();
                 let full = taken >= limit || (!batch.is_empty() && events + size > MAX_EVENTS);
-                if request.deadline <= now {
-                    self.waiting.fetch_sub(1, Ordering::Relaxed);
-                    let _ = request.reply.send(Err(AppendError::Expired));
-                } else if !busy.occupy(&request.chain) || full {
+                if !busy.occupy(&request.chain) || full {
                     queue.held.push_back(request);
                 } else {
                     taken += 1;
@@ -213,75 +210,107 @@ impl Task {
     }
 
     /// Answers every chain of a batch; where the database refuses the batch, splits it until the culprit stands alone.
-    async fn settle(&self, batch: Vec<Request>) {
-        let mut parts = vec![batch];
+    async fn settle(&mut self, batch: Vec<Request>) {
+        let mut parts = vec![Batch { requests: batch, sent: false }];
         while let Some(mut part) = parts.pop() {
-            if part.is_empty() {
-                continue;
-            }
-            match self.send(&part).await {
+            match self.send(&mut part).await {
                 Ok(done) => {
                     self.head.appended(done.head);
-                    for (request, outcome) in part.into_iter().zip(done.chains) {
+                    for (request, outcome) in part.requests.into_iter().zip(done.chains) {
                         let outcome = outcome_of(&request.chain, outcome);
-                        self.answer(request, Ok(outcome));
+                        answer(&self.waiting, request, Ok(outcome));
                     }
                 }
-                Err(error) if part.len() == 1 => {
-                    if let Some(request) = part.pop() {
-                        self.answer(request, Err(AppendError::Rejected(error)));
+                Err(error) if part.requests.len() == 1 => {
+                    if let Some(request) = part.requests.pop() {
+                        answer(&self.waiting, request, Err(AppendError::Rejected(error)));
                     }
                 }
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        chains = part.len(),
+                        chains = part.requests.len(),
                         "the database refuses a batch of the log; splitting it to find the culprit"
                     );
-                    let second = part.split_off(part.len() / 2);
-                    parts.push(second);
+                    let second = part.requests.split_off(part.requests.len() / 2);
+                    parts.push(Batch { requests: second, sent: part.sent });
                     parts.push(part);
                 }
             }
         }
     }
 
-    fn answer(&self, request: Request, outcome: Result<Outcome, AppendError>) {
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        let _ = request.reply.send(outcome); // nobody may be waiting any more
-    }
-
-    /// Sends the identical batch until the database answers. An error is the database's refusal of its content.
-    async fn send(&self, batch: &[Request]) -> Result<Done, sqlx::Error> {
-        let chains: Vec<&Chain> = batch.iter().map(|request| &request.chain).collect();
-        let mut resent = false;
+    /// Sends the identical batch until the database answers; until it was sent for the first time, without what is
+    /// late. An error is the database's refusal of its content.
+    async fn send(&mut self, batch: &mut Batch) -> Result<Done, sqlx::Error> {
         let mut pause = Duration::from_millis(20);
         loop {
-            let error = match self.call(&chains, resent).await {
-                Ok(done) => return Ok(done),
-                Err(error) if !is_transient(&error) => return Err(error),
+            if !batch.sent {
+                batch.requests = in_time(&self.waiting, std::mem::take(&mut batch.requests));
+            }
+            if batch.requests.is_empty() {
+                return Ok(Done::default());
+            }
+            let error = match self.call(batch).await {
+                Ok(answer) => return answer,
                 Err(error) => error,
             };
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                chains = chains.len(),
+                chains = batch.requests.len(),
                 "the log cannot be reached; sending the same batch again"
             );
-            resent = true;
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));
+            for queue in &mut self.queues {
+                queue.fill();
+                queue.held = in_time(&self.waiting, std::mem::take(&mut queue.held));
+            }
         }
     }
 
-    async fn call(&self, chains: &[&Chain], resent: bool) -> Result<Done, sqlx::Error> {
+    /// The database's answer to a batch. The outer error: there is none, and it is to be asked again. Whatever keeps
+    /// us from a connection says nothing about the batch.
+    async fn call(&self, batch: &mut Batch) -> Result<Result<Done, sqlx::Error>, sqlx::Error> {
         let mut connection = self.pool.acquire().await?;
-        let called = timeout(CALL_TIMEOUT, batch::send(&mut connection, chains, resent)).await;
-        let result = called.unwrap_or(Err(sqlx::Error::PoolTimedOut));
-        if result.as_ref().is_err_and(is_transient) {
-            drop(connection.detach()); // nobody knows what is still under way on it
+        let resent = std::mem::replace(&mut batch.sent, true);
+        let chains: Vec<&Chain> = batch.requests.iter().map(|request| &request.chain).collect();
+        let called = timeout(CALL_TIMEOUT, batch::send(&mut connection, &chains, resent)).await;
+        match called.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+            Err(error) if is_transient(&error) => {
+                drop(connection.detach()); // nobody knows what is still under way on it
+                Err(error)
+            }
+            answer => Ok(answer),
         }
-        result
     }
+}
+
+/// Chains on their way, and whether the database may have seen them.
+struct Batch {
+    requests: Vec<Request>,
+    sent: bool,
+}
+
+fn answer(waiting: &AtomicUsize, request: Request, outcome: Result<Outcome, AppendError>) {
+    waiting.fetch_sub(1, Ordering::Relaxed);
+    let _ = request.reply.send(outcome); // nobody may be waiting any more
+}
+
+/// Those whose deadline is still to come; the others are told.
+fn in_time<T: FromIterator<Request>>(
+    waiting: &AtomicUsize,
+    requests: impl IntoIterator<Item = Request>,
+) -> T {
+    let now = Instant::now();
+    let keep = |request: Request| {
+        if request.deadline > now {
+            return Some(request);
+        }
+        answer(waiting, request, Err(AppendError::Expired));
+        None
+    };
+    requests.into_iter().filter_map(keep).collect()
 }
 
 fn outcome_of(chain: &Chain, outcome: ChainOutcome) -> Outcome {
@@ -336,6 +365,7 @@ pub(crate) fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_) // what stands between us and the server cut in
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,

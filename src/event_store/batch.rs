@@ -24,6 +24,7 @@ pub(super) enum ChainOutcome {
 }
 
 /// What a call did: an outcome per chain, and the end of the log after it.
+#[derive(Default)]
 pub(super) struct Done {
     pub(super) chains: Vec<ChainOutcome>,
     pub(super) head: Position,
@@ -154,7 +155,7 @@ fn decode(chains: &[&Chain], rows: &[PgRow]) -> Result<Done, sqlx::Error> {
             continue;
         }
         let slot = usize::try_from(number).ok().and_then(|number| outcomes.get_mut(number));
-        let slot = slot.ok_or_else(|| sqlx::Error::Protocol(format!("no chain {number}")))?;
+        let slot = slot.ok_or_else(|| unreadable(format!("no chain {number}")))?;
         match kind {
             "done" => {
                 *slot = Some(ChainOutcome::Appended {
@@ -180,10 +181,10 @@ fn decode(chains: &[&Chain], rows: &[PgRow]) -> Result<Done, sqlx::Error> {
                 let key = (row.try_get("a")?, row.try_get("b")?, row.try_get("c")?);
                 match slot.get_or_insert_with(|| ChainOutcome::Keys(Vec::new())) {
                     ChainOutcome::Keys(keys) => keys.push(key),
-                    _ => return Err(sqlx::Error::Protocol("a chain with two outcomes".to_owned())),
+                    _ => return Err(unreadable("a chain with two outcomes".to_owned())),
                 }
             }
-            other => return Err(sqlx::Error::Protocol(format!("unknown answer {other}"))),
+            other => return Err(unreadable(format!("unknown answer {other}"))),
         }
     }
     let mut next = before.number;
@@ -202,14 +203,18 @@ fn decode(chains: &[&Chain], rows: &[PgRow]) -> Result<Done, sqlx::Error> {
     Ok(Done { chains, head: Position { number: next, ..before } })
 }
 
+fn unreadable(why: String) -> sqlx::Error {
+    sqlx::Error::Decode(why.into())
+}
+
 fn stale() -> ChainOutcome {
     ChainOutcome::Stale { actual: HashMap::new(), missing: Vec::new() }
 }
 
 fn stream(row: &PgRow) -> Result<StreamId, sqlx::Error> {
     let kind: &str = row.try_get("a")?;
-    let kind = StreamType::parse(kind)
-        .ok_or_else(|| sqlx::Error::Protocol(format!("unknown stream type {kind}")))?;
+    let kind =
+        StreamType::parse(kind).ok_or_else(|| unreadable(format!("unknown stream type {kind}")))?;
     Ok(StreamId::new(kind, row.try_get("b")?))
 }
 

@@ -3,19 +3,23 @@
 
 mod access;
 mod api;
+mod append;
 mod architecture;
 mod bad_input;
 mod bridge;
 mod cli;
+mod commands;
 mod contracts;
 mod courses;
 mod dev;
 mod enrollments;
 mod http;
 mod identity;
+mod instance;
 mod modules;
 mod outage;
 mod process;
+mod projections;
 mod readme;
 mod records;
 mod seed_client;
