@@ -44,20 +44,17 @@ fn server() -> &'static str {
     SERVER.get_or_init(|| {
         let url = std::env::var("DATABASE_URL").ok();
         keep(async move || {
-            let base = match url {
-                Some(url) => {
-                    url.rsplit_once('/').expect("DATABASE_URL names a database").0.to_owned()
-                }
-                None => {
-                    let needs = Needs { postgres: true, kafka: false };
-                    let parts = Parts::fetch(needs, &|step| eprintln!("{step}")).await.unwrap();
-                    let data: &DataDir = Box::leak(Box::new(DataDir::ephemeral().unwrap()));
-                    let options = PostgresOptions { fsync: false, ..PostgresOptions::default() };
-                    let part = Postgres::start(&parts, data.path(), options).await.unwrap();
-                    let url = part.url("");
-                    Box::leak(Box::new(part));
-                    url.trim_end_matches('/').to_owned()
-                }
+            let base = if let Some(url) = url {
+                url.rsplit_once('/').expect("DATABASE_URL names a database").0.to_owned()
+            } else {
+                let needs = Needs { postgres: true, kafka: false };
+                let parts = Parts::fetch(needs, &|step| eprintln!("{step}")).await.unwrap();
+                let data: &DataDir = Box::leak(Box::new(DataDir::ephemeral().unwrap()));
+                let options = PostgresOptions { fsync: false, ..PostgresOptions::default() };
+                let part = Postgres::start(&parts, data.path(), options).await.unwrap();
+                let url = part.url("");
+                Box::leak(Box::new(part));
+                url.trim_end_matches('/').to_owned()
             };
             prepare_template(&base).await;
             base
@@ -169,13 +166,12 @@ pub(crate) async fn start(settings: &[(&str, &str)], roles: Roles) -> TestApp {
         Some(url) => url,
         None => database_url().await,
     };
-    let (stand_in, users) = match given("USER_MANAGEMENT_SERVICE_URL") {
-        Some(url) => (None, url),
-        None => {
-            let stand_in = stand_in::start().await.unwrap();
-            let url = stand_in.url();
-            (Some(stand_in), url)
-        }
+    let (stand_in, users) = if let Some(url) = given("USER_MANAGEMENT_SERVICE_URL") {
+        (None, url)
+    } else {
+        let stand_in = stand_in::start().await.unwrap();
+        let url = stand_in.url();
+        (Some(stand_in), url)
     };
     let mut pairs = vec![
         ("DATABASE_URL", database_url.as_str()),
