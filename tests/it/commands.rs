@@ -359,3 +359,21 @@ async fn a_database_that_refuses_connections_is_answered_for_and_waited_for() {
     .await;
     fold_registration(&instance.log().await, &course);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guess_that_is_thousands_of_events_old_catches_up() {
+    let url = support::database_url().await;
+    let (a, b) = (Instance::on(&url).await, Instance::on(&url).await);
+    let course = &new_course_id();
+    assert_eq!(refusal(b.enroll(course, "last", false).await), Refusal::course_not_found());
+    a.create(course, "RUST-101", Some(2_500)).await.unwrap();
+    let a = &a;
+    join_all((0..2_500).map(|number| async move {
+        a.enroll(course, &format!("s{number}"), false).await.unwrap();
+    }))
+    .await;
+    assert_eq!(refusal(b.enroll(course, "last", false).await), Refusal::CourseFull);
+    b.withdraw(course, "s0").await.unwrap();
+    b.enroll(course, "last", false).await.unwrap();
+    assert_eq!(fold_registration(&a.log().await, course).taken, 2_500);
+}
