@@ -67,8 +67,10 @@ async fn commands_go_on_while_kafka_is_away_and_are_published_once_it_is_back() 
     client.says("ok").await;
     let events = whole_log(&pool).await;
     assert_published_once(&events, &records(&kafka.brokers(), &settings.prefix).await);
+    kafka.kill().unwrap();
+    let report = client.says("degraded").await; // with nothing to publish, too
+    assert_eq!(bridge(&report), "down", "{report}");
     assert!(service.is_running());
-    kafka.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -110,6 +110,12 @@ impl Transactions {
         id.ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::AllBrokersDown))
     }
 
+    /// Whether a broker answers: an idle producer does not notice that none does.
+    pub(super) fn ping(&self) -> Result<(), KafkaError> {
+        let topic = self.names.progress();
+        self.producer.client().fetch_metadata(Some(&topic), ASK_TIMEOUT).map(|_| ())
+    }
+
     /// Fences all earlier producers and ends what they left.
     pub(super) fn take_over(&self) -> Result<(), ProduceError> {
         self.producer.init_transactions(INIT_TIMEOUT).map_err(|error| self.classify(error))

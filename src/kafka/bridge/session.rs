@@ -34,6 +34,8 @@ const MAX_BYTES: usize = 8 * 1024 * 1024;
 const PROGRESS_ALONE_AFTER: Duration = Duration::from_millis(250);
 
 const LOOK_FOR_ORDERS_EVERY: Duration = Duration::from_secs(1);
+/// How often an idle bridge asks whether Kafka is still there, so that `/readyz` tells.
+const PING_EVERY: Duration = Duration::from_secs(5);
 
 /// Dropping a producer waits for Kafka, so it is done where that stalls nobody.
 struct Producer(Option<Arc<Transactions>>);
@@ -70,6 +72,8 @@ pub(super) struct Session<'a> {
     carried: Option<(Progress, Instant)>,
     /// When an order was looked for.
     looked: Instant,
+    /// When Kafka last answered.
+    heard: Instant,
 }
 
 impl<'a> Session<'a> {
@@ -114,6 +118,7 @@ impl<'a> Session<'a> {
             committed,
             carried: None,
             looked: Instant::now(),
+            heard: Instant::now(),
         };
         if let Some(order) = order {
             let start = session.committed.clone();
@@ -161,6 +166,10 @@ impl<'a> Session<'a> {
             return self.publish_events(&events).await;
         }
         let Some((carried, since)) = &self.carried else {
+            if self.heard.elapsed() >= PING_EVERY {
+                self.producer.call(Transactions::ping).await??;
+                self.heard = Instant::now();
+            }
             wake.wait().await;
             return Ok(());
         };
@@ -243,6 +252,7 @@ impl<'a> Session<'a> {
         self.producer.call(move |producer| producer.publish(&records, &noted)).await??;
         self.committed = position;
         self.carried = None;
+        self.heard = Instant::now();
         self.bridge.status.send_modify(|status| {
             status.position = Some(self.committed.position);
             status.published += count;
