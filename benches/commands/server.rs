@@ -32,7 +32,7 @@ impl Server {
             Self { base, postgres: Some(postgres), data: Some(data) }
         };
         let template = server.empty("template").await?;
-        let pool = pool(&template, 1).await?;
+        let pool = pool(&template, 2).await?;
         migrate::run(&pool).await?;
         pool.close().await;
         Ok(server)
