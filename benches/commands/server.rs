@@ -58,7 +58,6 @@ impl Server {
     }
 
     async fn create(&self, name: &str, template: &str) -> anyhow::Result<String> {
-        self.drop(name).await?;
         let create = format!("CREATE DATABASE \"{}\" TEMPLATE \"{template}\"", full(name));
         self.connect().await?.execute(&*create).await?;
         Ok(self.url(name))
