@@ -17,8 +17,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use cqrs_es::persist::SerializedEvent;
-use sqlx::PgPool;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgPool, Postgres};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::batch::{self, Chain, ChainOutcome, Done};
@@ -36,6 +38,8 @@ const MAX_INBOUND: usize = 200;
 const MAX_WAITING: usize = 20_000;
 /// How long one call may take before its connection is given up; the server gives up after 10 s.
 const CALL_TIMEOUT: Duration = Duration::from_secs(12);
+/// How often a batch that grows is left to grow, each time for one turn of the tasks that are ready to run.
+const TURNS: usize = 8;
 
 /// What became of a chain.
 #[derive(Debug)]
@@ -102,6 +106,7 @@ impl Appender {
         let waiting = Arc::new(AtomicUsize::new(0));
         let task = Task {
             pool,
+            connection: None,
             head,
             waiting: waiting.clone(),
             queues: [Queue::new(interactive_requests), Queue::new(inbound_requests)],
@@ -159,6 +164,8 @@ impl Queue {
 
 struct Task {
     pool: PgPool,
+    /// Kept between calls: the pool would ping it each time it comes back, a round trip before the next batch.
+    connection: Option<PoolConnection<Postgres>>,
     head: Head,
     waiting: Arc<AtomicUsize>,
     queues: [Queue; 2],
@@ -167,9 +174,8 @@ struct Task {
 impl Task {
     async fn run(mut self) {
         loop {
+            self.gather().await;
             let [interactive, inbound] = &mut self.queues;
-            interactive.fill();
-            inbound.fill();
             if interactive.held.is_empty() && inbound.held.is_empty() {
                 if interactive.closed && inbound.closed {
                     return;
@@ -182,6 +188,22 @@ impl Task {
             }
             let batch = self.take_batch();
             self.settle(batch).await;
+        }
+    }
+
+    /// Takes in what is there, and what the callers that run right now add to it. Whoever was answered by the last
+    /// batch asks again a moment later: without this the first few of them could be sent, and the others would wait
+    /// for its commit. No timer: where nobody is about to ask, it takes microseconds.
+    async fn gather(&mut self) {
+        let mut before = 0;
+        for _ in 0..TURNS {
+            self.queues.iter_mut().for_each(Queue::fill);
+            let now = self.queues.iter().map(|queue| queue.held.len()).sum();
+            if now == before {
+                return;
+            }
+            before = now;
+            yield_now().await;
         }
     }
 
@@ -213,7 +235,7 @@ impl Task {
     }
 
     /// Answers every chain of a batch; where the database refuses the batch, splits it until the culprit stands alone.
-    async fn settle(&self, batch: Vec<Request>) {
+    async fn settle(&mut self, batch: Vec<Request>) {
         let mut parts = vec![batch];
         while let Some(mut part) = parts.pop() {
             if part.is_empty() {
@@ -252,7 +274,7 @@ impl Task {
     }
 
     /// Sends the identical batch until the database answers. An error is the database's refusal of its content.
-    async fn send(&self, batch: &[Request]) -> Result<Done, sqlx::Error> {
+    async fn send(&mut self, batch: &[Request]) -> Result<Done, sqlx::Error> {
         let chains: Vec<&Chain> = batch.iter().map(|request| &request.chain).collect();
         let mut resent = false;
         let mut pause = Duration::from_millis(20);
@@ -273,12 +295,17 @@ impl Task {
         }
     }
 
-    async fn call(&self, chains: &[&Chain], resent: bool) -> Result<Done, sqlx::Error> {
-        let mut connection = self.pool.acquire().await?;
+    async fn call(&mut self, chains: &[&Chain], resent: bool) -> Result<Done, sqlx::Error> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.pool.acquire().await?,
+        };
         let called = timeout(CALL_TIMEOUT, batch::send(&mut connection, chains, resent)).await;
         let result = called.unwrap_or(Err(sqlx::Error::PoolTimedOut));
         if result.as_ref().is_err_and(is_transient) {
             drop(connection.detach()); // nobody knows what is still under way on it
+        } else {
+            self.connection = Some(connection);
         }
         result
     }
