@@ -25,7 +25,7 @@ impl Ours {
         let pool = database::pool(url, 16)?;
         let (appender, task) = Appender::new(database::appender_pool(url)?, Head::default());
         tokio::spawn(task);
-        let commands = Commands::new(pool.clone(), appender, Duration::from_secs(60), |_| ());
+        let commands = Commands::new(pool.clone(), appender, Duration::from_mins(1), |_| ());
         Ok(Self { commands, pool })
     }
 

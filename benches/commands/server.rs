@@ -129,7 +129,7 @@ pub(crate) async fn pool(url: &str, connections: u32) -> anyhow::Result<PgPool> 
     let pool = PgPoolOptions::new()
         .max_connections(connections)
         .min_connections(connections)
-        .acquire_timeout(Duration::from_secs(60))
+        .acquire_timeout(Duration::from_mins(1))
         .test_before_acquire(false);
     Ok(pool.connect_with(options).await?)
 }
