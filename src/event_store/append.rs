@@ -17,8 +17,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use cqrs_es::persist::SerializedEvent;
-use sqlx::PgPool;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgPool, Postgres};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::batch::{self, Chain, ChainOutcome, Done};
@@ -36,6 +38,8 @@ const MAX_INBOUND: usize = 200;
 const MAX_WAITING: usize = 20_000;
 /// How long one call may take before its connection is given up; the server gives up after 10 s.
 const CALL_TIMEOUT: Duration = Duration::from_secs(12);
+/// How often a batch that grows is left to grow, each time for one turn of the tasks that are ready to run.
+const TURNS: usize = 8;
 
 /// What became of a chain.
 #[derive(Debug)]
@@ -102,6 +106,7 @@ impl Appender {
         let waiting = Arc::new(AtomicUsize::new(0));
         let task = Task {
             pool,
+            connection: None,
             head,
             waiting: waiting.clone(),
             queues: [Queue::new(interactive_requests), Queue::new(inbound_requests)],
@@ -159,6 +164,8 @@ impl Queue {
 
 struct Task {
     pool: PgPool,
+    /// Kept between calls: the pool would ping it each time it comes back, a round trip before the next batch.
+    connection: Option<PoolConnection<Postgres>>,
     head: Head,
     waiting: Arc<AtomicUsize>,
     queues: [Queue; 2],
@@ -167,9 +174,8 @@ struct Task {
 impl Task {
     async fn run(mut self) {
         loop {
+            self.gather().await;
             let [interactive, inbound] = &mut self.queues;
-            interactive.fill();
-            inbound.fill();
             if interactive.held.is_empty() && inbound.held.is_empty() {
                 if interactive.closed && inbound.closed {
                     return;
@@ -182,6 +188,22 @@ impl Task {
             }
             let batch = self.take_batch();
             self.settle(batch).await;
+        }
+    }
+
+    /// Takes in what is there, and what the callers that run right now add to it. Whoever was answered by the last
+    /// batch asks again a moment later: without this the first few of them could be sent, and the others would wait
+    /// for its commit. No timer: where nobody is about to ask, it takes microseconds.
+    async fn gather(&mut self) {
+        let mut before = 0;
+        for _ in 0..TURNS {
+            self.queues.iter_mut().for_each(Queue::fill);
+            let now = self.queues.iter().map(|queue| queue.held.len()).sum();
+            if now == before {
+                return;
+            }
+            before = now;
+            yield_now().await;
         }
     }
 
@@ -271,8 +293,11 @@ impl Task {
 
     /// The database's answer to a batch. The outer error: there is none, and it is to be asked again. Whatever keeps
     /// us from a connection says nothing about the batch.
-    async fn call(&self, batch: &mut Batch) -> Result<Result<Done, sqlx::Error>, sqlx::Error> {
-        let mut connection = self.pool.acquire().await?;
+    async fn call(&mut self, batch: &mut Batch) -> Result<Result<Done, sqlx::Error>, sqlx::Error> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.pool.acquire().await?,
+        };
         let resent = std::mem::replace(&mut batch.sent, true);
         let chains: Vec<&Chain> = batch.requests.iter().map(|request| &request.chain).collect();
         let called = timeout(CALL_TIMEOUT, batch::send(&mut connection, &chains, resent)).await;
@@ -281,7 +306,10 @@ impl Task {
                 drop(connection.detach()); // nobody knows what is still under way on it
                 Err(error)
             }
-            answer => Ok(answer),
+            answer => {
+                self.connection = Some(connection);
+                Ok(answer)
+            }
         }
     }
 }
