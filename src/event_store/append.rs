@@ -18,7 +18,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use cqrs_es::persist::SerializedEvent;
 use sqlx::pool::PoolConnection;
-use sqlx::{PgPool, Postgres};
+use sqlx::{Connection, PgPool, Postgres};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
@@ -38,6 +38,10 @@ const MAX_INBOUND: usize = 200;
 const MAX_WAITING: usize = 20_000;
 /// How long one call may take before its connection is given up; the server gives up after 10 s.
 const CALL_TIMEOUT: Duration = Duration::from_secs(12);
+/// How long an unused connection is believed to be alive.
+const IDLE: Duration = Duration::from_secs(5);
+/// How long an unused connection may take to prove it.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a batch that grows is left to grow, each time for one turn of the tasks that are ready to run.
 const TURNS: usize = 8;
 
@@ -165,7 +169,7 @@ impl Queue {
 struct Task {
     pool: PgPool,
     /// Kept between calls: the pool would ping it each time it comes back, a round trip before the next batch.
-    connection: Option<PoolConnection<Postgres>>,
+    connection: Option<(PoolConnection<Postgres>, Instant)>,
     head: Head,
     waiting: Arc<AtomicUsize>,
     queues: [Queue; 2],
@@ -294,10 +298,7 @@ impl Task {
     /// The database's answer to a batch. The outer error: there is none, and it is to be asked again. Whatever keeps
     /// us from a connection says nothing about the batch.
     async fn call(&mut self, batch: &mut Batch) -> Result<Result<Done, sqlx::Error>, sqlx::Error> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.pool.acquire().await?,
-        };
+        let mut connection = self.connect().await?;
         let resent = std::mem::replace(&mut batch.sent, true);
         let chains: Vec<&Chain> = batch.requests.iter().map(|request| &request.chain).collect();
         let called = timeout(CALL_TIMEOUT, batch::send(&mut connection, &chains, resent)).await;
@@ -307,10 +308,23 @@ impl Task {
                 Err(error)
             }
             answer => {
-                self.connection = Some(connection);
+                self.connection = Some((connection, Instant::now()));
                 Ok(answer)
             }
         }
+    }
+
+    /// The kept connection, or a new one. One that was idle may have died in silence: it is asked first.
+    async fn connect(&mut self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        if let Some((mut connection, used)) = self.connection.take() {
+            let alive = used.elapsed() < IDLE
+                || matches!(timeout(PING_TIMEOUT, connection.ping()).await, Ok(Ok(())));
+            if alive {
+                return Ok(connection);
+            }
+            drop(connection.detach());
+        }
+        self.pool.acquire().await
     }
 }
 

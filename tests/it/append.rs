@@ -558,7 +558,7 @@ async fn an_append_that_would_read_an_old_snapshot_is_refused() {
     let outcome = append(&appender, vec![seat_event(&new_course_id(), 0, taken("a"))]).await;
     let Err(AppendError::Rejected(error)) = outcome else { panic!("{outcome:?}") };
     assert!(error.to_string().contains("READ COMMITTED"), "{error}");
-    assert_eq!(whole_log(&pool).await.len(), 0);
+    assert_eq!(whole_log(&support::pool(&url).await).await.len(), 0);
 }
 
 #[tokio::test]
