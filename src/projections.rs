@@ -7,6 +7,7 @@
 pub mod checkpoint;
 pub mod courses;
 pub mod enrollments;
+mod fold;
 pub mod modules;
 mod rebuild;
 mod runner;
@@ -18,8 +19,9 @@ use std::future::Future;
 use sqlx::PgConnection;
 
 pub use self::checkpoint::Checkpoints;
-pub use self::runner::{Health, ProjectionError, Runner};
+pub use self::runner::{Health, Runner};
 use crate::event_store::Recorded;
+use crate::event_store::log::ReadError;
 
 /// A read model of one table. Rows belong to a key (a course, an enrollment), and the rows of a key are folded in
 /// memory from the events of that key before they are written.
@@ -49,6 +51,20 @@ pub trait Projection: Send + Sync + 'static {
         table: &str,
         rows: &[(&str, &Self::Rows)],
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
+}
+
+/// A projection could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectionError {
+    /// The log could not be read, or holds an event that this release does not decode.
+    #[error("the log could not be projected")]
+    Log(#[from] ReadError),
+    /// The read model could not be written.
+    #[error("the read model could not be written")]
+    Database(#[from] sqlx::Error),
+    /// There is no such projection in the database: the migrations are of another release.
+    #[error("the projection {0} has no checkpoint")]
+    NoCheckpoint(&'static str),
 }
 
 /// Every projection's runner, in the order in which they are listed.

@@ -1,10 +1,14 @@
-//! What a request brings along: who calls, and the ids that tie its traces together.
+//! What a request brings along (who calls, and the ids that tie its traces together), and what resolvers ask of the
+//! log: to wait until the read models have seen a position, and when an event was recorded.
 
 use async_graphql::{Context, Result};
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
 
-use super::error::{ErrorCode, failure};
+use super::error::{ErrorCode, failure, read_failed, wait_failed};
 use crate::domain::{Actor, Role};
-use crate::event_store::Metadata;
+use crate::event_store::{Metadata, Position, StreamId, log};
+use crate::projections::Checkpoints;
 use crate::projections::courses::Sight;
 
 /// Who calls.
@@ -81,4 +85,22 @@ pub(super) fn metadata(ctx: &Context<'_>, actor: &Actor) -> Metadata {
         causation_id: None,
         traceparent: ids.and_then(|ids| ids.traceparent.clone()),
     }
+}
+
+/// Waits, bounded, until the read models have seen a position.
+pub(super) async fn settle(ctx: &Context<'_>, position: Position) -> Result<()> {
+    let checkpoints = ctx.data::<Checkpoints>()?;
+    let waited = checkpoints.wait_for(position, super::READ_YOUR_WRITES).await;
+    waited.map_err(|error| wait_failed(&error))
+}
+
+/// When an event was recorded.
+pub(super) async fn recorded_at(
+    ctx: &Context<'_>,
+    stream: &StreamId,
+    sequence: u64,
+) -> Result<DateTime<Utc>> {
+    let found = log::recorded_at(ctx.data::<PgPool>()?, stream, sequence).await;
+    let found = found.map_err(|error| read_failed(&error))?;
+    found.ok_or_else(|| failure(ErrorCode::Internal, "something went wrong on our side; try again"))
 }

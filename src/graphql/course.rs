@@ -4,19 +4,17 @@ use async_graphql::connection::{Connection, Edge, EmptyFields};
 use async_graphql::dataloader::DataLoader;
 use async_graphql::{ComplexObject, Context, Enum, ID, Result, SimpleObject};
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
 
-use super::context::{caller, sight};
+use super::context::{caller, recorded_at, settle, sight};
 use super::cursor::{IndexCursor, after, page_size};
 use super::enrollment::{Enrollment, visible_enrollment};
-use super::error::{ErrorCode, failure, read_failed, wait_failed};
+use super::error::{ErrorCode, failure, read_failed};
 use super::loader::{CourseKey, ModulesKey, ReadModels, SeatsKey};
 use super::module::{Module, visible};
 use super::user::User;
 use crate::domain::course::CourseStatus as Status;
 use crate::domain::{Course as State, CourseId, EnrollmentId, Role, StreamType};
-use crate::event_store::{Position, StreamId, log};
-use crate::projections::Checkpoints;
+use crate::event_store::{Position, StreamId};
 use crate::projections::courses::CourseRow;
 use crate::projections::seats::SeatsRow;
 
@@ -176,24 +174,6 @@ impl Course {
             actor.admin() || (actor.role == Role::Instructor && teaches)
         }))
     }
-}
-
-/// Waits, bounded, until the read models have seen a position.
-pub(super) async fn settle(ctx: &Context<'_>, position: Position) -> Result<()> {
-    let checkpoints = ctx.data::<Checkpoints>()?;
-    let waited = checkpoints.wait_for(position, super::READ_YOUR_WRITES).await;
-    waited.map_err(|error| wait_failed(&error))
-}
-
-/// When an event was recorded.
-pub(super) async fn recorded_at(
-    ctx: &Context<'_>,
-    stream: &StreamId,
-    sequence: u64,
-) -> Result<DateTime<Utc>> {
-    let found = log::recorded_at(ctx.data::<PgPool>()?, stream, sequence).await;
-    let found = found.map_err(|error| read_failed(&error))?;
-    found.ok_or_else(|| failure(ErrorCode::Internal, "something went wrong on our side; try again"))
 }
 
 /// The course with this id, where the caller may see it.

@@ -4,8 +4,8 @@ use async_graphql::dataloader::DataLoader;
 use async_graphql::{ComplexObject, Context, Enum, ID, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 
-use super::context::caller;
-use super::course::{Course, recorded_at, settle};
+use super::context::{caller, recorded_at, settle};
+use super::course::Course;
 use super::error::{ErrorCode, failure, read_failed};
 use super::loader::{CourseKey, EnrollmentKey, ReadModels, WaitlistKey};
 use super::user::User;

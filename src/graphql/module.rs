@@ -3,7 +3,8 @@
 use async_graphql::{ComplexObject, Context, Enum, ID, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 
-use super::course::{Course, recorded_at, settle, visible_course};
+use super::context::{recorded_at, settle};
+use super::course::{Course, visible_course};
 use super::error::{ErrorCode, failure};
 use crate::domain::course::{Module as State, PublicationState as DomainState};
 use crate::domain::{CourseId, StreamType};

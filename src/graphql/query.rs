@@ -4,8 +4,8 @@ use async_graphql::connection::{Connection, Edge, EmptyFields};
 use async_graphql::{Context, ID, Object, Result};
 use sqlx::PgPool;
 
-use super::context::{caller, sight};
-use super::course::{Course, settle, visible_course};
+use super::context::{caller, settle, sight};
+use super::course::{Course, visible_course};
 use super::cursor::{TimeCursor, after, page_size};
 use super::enrollment::{Enrollment, visible_enrollment};
 use super::error::{ErrorCode, failure, read_failed};

@@ -3,8 +3,8 @@
 
 use sqlx::{PgPool, Row};
 
-use super::Projection;
-use super::runner::{ProjectionError, move_checkpoint, table, write};
+use super::fold::{move_checkpoint, table, write};
+use super::{Projection, ProjectionError};
 use crate::event_store::Position;
 use crate::event_store::log;
 

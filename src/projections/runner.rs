@@ -1,37 +1,22 @@
 //! Driving a projection: lock the checkpoint, read the log, fold, write, move the checkpoint, commit.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use sqlx::{PgConnection, PgPool, Row};
+use sqlx::{PgPool, Row};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::Checkpoints;
-use super::{Projection, rebuild};
+use super::fold::{move_checkpoint, table, write};
+use super::{Projection, ProjectionError, rebuild};
 use crate::event_store::log::{self, ReadError};
 use crate::event_store::wake::Wake;
-use crate::event_store::{Position, Recorded};
 
 /// The most events of one transaction; more than the largest command.
 const BATCH: i64 = 2_000;
-
-/// A projection could not go on.
-#[derive(Debug, thiserror::Error)]
-pub enum ProjectionError {
-    /// The log could not be read, or holds an event that this release does not decode.
-    #[error("the log could not be projected")]
-    Log(#[from] ReadError),
-    /// The read model could not be written.
-    #[error("the read model could not be written")]
-    Database(#[from] sqlx::Error),
-    /// There is no such projection in the database: the migrations are of another release.
-    #[error("the projection {0} has no checkpoint")]
-    NoCheckpoint(&'static str),
-}
 
 /// Whether a projection does its work.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -148,11 +133,6 @@ impl Runner {
     }
 }
 
-/// The name of the table of a generation.
-pub(super) fn table(name: &str, generation: i32) -> String {
-    format!("{name}_g{generation}")
-}
-
 async fn step<P: Projection>(pool: &PgPool) -> Result<usize, ProjectionError> {
     let behind: Option<bool> = sqlx::query_scalar(
         "SELECT p.position < h.position FROM projections p CROSS JOIN log_head h WHERE p.name = $1",
@@ -182,51 +162,4 @@ async fn step<P: Projection>(pool: &PgPool) -> Result<usize, ProjectionError> {
     move_checkpoint(&mut transaction, P::NAME, last.position).await?;
     transaction.commit().await?;
     Ok(events.len())
-}
-
-/// Folds a batch into the rows of its keys and writes them.
-pub(super) async fn write<P: Projection>(
-    connection: &mut PgConnection,
-    table: &str,
-    events: &[Recorded],
-) -> sqlx::Result<()> {
-    let mut by_key: HashMap<&str, Vec<&Recorded>> = HashMap::new();
-    for event in events {
-        if let Some(key) = P::key(event) {
-            by_key.entry(key).or_default().push(event);
-        }
-    }
-    if by_key.is_empty() {
-        return Ok(());
-    }
-    let mut keys: Vec<&str> = by_key.keys().copied().collect();
-    keys.sort_unstable();
-    let mut rows = P::load(connection, table, &keys).await?;
-    let mut folded = Vec::with_capacity(keys.len());
-    for key in keys {
-        let mut state = rows.remove(key).unwrap_or_default();
-        for event in &by_key[key] {
-            P::apply(&mut state, event);
-        }
-        folded.push((key, state));
-    }
-    let borrowed: Vec<(&str, &P::Rows)> = folded.iter().map(|(key, rows)| (*key, rows)).collect();
-    P::save(connection, table, &borrowed).await
-}
-
-/// Moves a checkpoint that the transaction has locked.
-pub(super) async fn move_checkpoint(
-    connection: &mut PgConnection,
-    name: &str,
-    to: Position,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "UPDATE projections SET epoch = $2, position = $3, updated_at = clock_timestamp() WHERE name = $1",
-    )
-    .bind(name)
-    .bind(to.epoch)
-    .bind(to.number)
-    .execute(connection)
-    .await?;
-    Ok(())
 }
