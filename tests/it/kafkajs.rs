@@ -16,10 +16,11 @@ const ADA: &str = "instructor:ada";
 
 /// A folder with the JavaScript and its modules, installed once.
 fn installed() -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/seed");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafkajs");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let lock = fs::read(source.join("package-lock.json")).unwrap();
-    let name = format!("seed-{}", uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, &lock).simple());
+    let name =
+        format!("kafkajs-{}", uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, &lock).simple());
     let folder = target.join(&name);
     if !folder.exists() {
         // Beside its place first: another run may be at it.
@@ -67,7 +68,7 @@ fn heard(consumer: &Process, course: &str) -> Vec<Heard> {
 }
 
 async fn first_half(client: &Client) -> String {
-    let code = format!("SEED-{}", uuid::Uuid::new_v4().simple());
+    let code = format!("KAFKAJS-{}", uuid::Uuid::new_v4().simple());
     let input = json!({
         "code": code, "title": "Linear Algebra", "description": "Vectors \u{2014} and \"matrices\"",
         "capacity": 50, "startsAt": "2026-10-01T00:00:00Z", "tags": ["math"]
@@ -106,7 +107,7 @@ async fn the_consumer_of_the_seed_hears_everything_in_order() {
     .await;
 
     let course = first_half(&client).await;
-    let group = format!("seed-{}", uuid::Uuid::new_v4().simple());
+    let group = format!("kafkajs-{}", uuid::Uuid::new_v4().simple());
     let consumer = Process::start_other("node", |command| {
         command.arg(folder.join("print.js")).env("KAFKA_BROKER", &settings.brokers);
         command.env("GROUP_ID", group).env("TOPICS", TOPICS.join(","));
