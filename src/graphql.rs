@@ -8,6 +8,7 @@ mod course;
 mod cursor;
 mod enrollment;
 mod error;
+mod expansion;
 mod graphiql;
 pub mod http;
 mod input;

@@ -18,6 +18,7 @@ use axum::routing::get;
 use serde::Deserialize;
 
 use super::error::ErrorCode;
+use super::expansion::{self, Unbounded};
 use super::{Caller, RequestIds, Schema, graphiql};
 
 /// How requests are bounded.
@@ -154,11 +155,24 @@ fn only_queries(request: &Request) -> bool {
 impl Api {
     async fn execute(
         &self,
-        request: Request,
+        mut request: Request,
         caller: Caller,
         ids: RequestIds,
         headers: &HeaderMap,
     ) -> Response {
+        // What does not parse is for the schema to tell.
+        if let Ok(document) = parse_query(&request.query) {
+            match expansion::check(&document) {
+                Ok(()) => request.set_parsed_query(document),
+                Err(error) => {
+                    let code = match error {
+                        Unbounded::TooLarge => ErrorCode::LimitExceeded,
+                        Unbounded::Cycle => ErrorCode::ValidationFailed,
+                    };
+                    return refuse(StatusCode::BAD_REQUEST, code, &error.to_string(), &ids);
+                }
+            }
+        }
         let correlation_id = ids.correlation_id.clone();
         let request = request.data(caller).data(ids);
         let executed = tokio::time::timeout(self.limits.timeout, self.schema.execute(request));
