@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::time::{sleep, timeout};
+use uuid::Uuid;
 
 use super::config::Config;
 use super::embedded::{
@@ -188,6 +189,8 @@ async fn ready(url: &str) -> anyhow::Result<()> {
 }
 
 fn welcome(url: &str) -> String {
+    // Another code at every start: the data may be kept, and codes are unique.
+    let code = Uuid::now_v7().simple().to_string().split_off(26).to_uppercase();
     format!(
         "
 GraphQL     {url}/graphql   (a browser gets GraphiQL)
@@ -197,7 +200,7 @@ tokens      any <role>:<user id>, for example instructor:ada, student:sam, admin
 Create a course:
 
 curl -s {url}/graphql -H 'content-type: application/json' -H 'authorization: Bearer instructor:ada' \\
-  -d '{{\"query\":\"mutation {{ createCourse(input: {{ code: \\\"RUST-101\\\", title: \\\"Rust\\\", capacity: 2, publish: true }}) {{ course {{ id code status }} position userErrors {{ code message }} }} }}\"}}'
+  -d '{{\"query\":\"mutation {{ createCourse(input: {{ code: \\\"RUST-{code}\\\", title: \\\"Rust\\\", capacity: 2, publish: true }}) {{ course {{ id code status }} position userErrors {{ code message }} }} }}\"}}'
 
 Ctrl-C stops everything."
     )

@@ -47,7 +47,12 @@ pub(super) fn router(health: Health, metrics: Arc<Metrics>, api: Option<Api>) ->
             .layer(middleware::from_fn_with_state(api.identity, identify))
             .merge(operations),
     };
-    router.layer(middleware::from_fn(correlate))
+    router.fallback(nowhere).layer(middleware::from_fn(correlate))
+}
+
+async fn nowhere() -> Response {
+    let error = json!({ "message": "no such path", "extensions": { "code": "NOT_FOUND" } });
+    (StatusCode::NOT_FOUND, Json(json!({ "errors": [error] }))).into_response()
 }
 
 async fn readyz(State(operations): State<Arc<Operations>>) -> Response {

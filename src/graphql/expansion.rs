@@ -1,4 +1,5 @@
-//! How large a document grows when its fragments are spread: bounded before anything walks it.
+//! How large a document grows when its fragments are spread, and how many mutations it holds: bounded before anything
+//! walks or runs it.
 //!
 //! Thirty fragments of two spreads each are a kilobyte of text and a billion fields. async-graphql 7.2 walks all of
 //! them, without a pause, before its own limits apply, so no timeout would help.
@@ -6,17 +7,25 @@
 use std::collections::HashMap;
 
 use async_graphql::Name;
-use async_graphql::parser::types::{ExecutableDocument, Selection, SelectionSet};
+use async_graphql::parser::types::{
+    ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet,
+};
 
 /// The most fields of a document with its fragments spread.
 const MAX_FIELDS: usize = 5_000;
 
-/// Why a document is not walked.
+/// The most mutations of one request: each is a command of its own, one after the other.
+const MAX_MUTATIONS: usize = 10;
+
+/// Why a document is not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unbounded {
     /// Too many fields.
     #[error("the document must have at most {MAX_FIELDS} fields with its fragments spread")]
     TooLarge,
+    /// Too many mutations.
+    #[error("a request must have at most {MAX_MUTATIONS} mutations")]
+    Mutations,
     /// A fragment spreads itself, directly or through others.
     #[error("a fragment must not spread itself")]
     Cycle,
@@ -33,7 +42,32 @@ pub(super) fn check(document: &ExecutableDocument) -> Result<(), Unbounded> {
     for fragment in document.fragments.values() {
         sizes.of(&fragment.node.selection_set.node)?;
     }
-    if fields > MAX_FIELDS { Err(Unbounded::TooLarge) } else { Ok(()) }
+    if fields > MAX_FIELDS {
+        return Err(Unbounded::TooLarge);
+    }
+    let mutations = |operation: &OperationDefinition| {
+        operation.ty == OperationType::Mutation
+            && root_fields(document, &operation.selection_set.node) > MAX_MUTATIONS
+    };
+    if document.operations.iter().any(|(_, operation)| mutations(&operation.node)) {
+        return Err(Unbounded::Mutations);
+    }
+    Ok(())
+}
+
+/// How many fields stand at the root. Only for documents that are known to be bounded.
+fn root_fields(document: &ExecutableDocument, selection: &SelectionSet) -> usize {
+    let count = |item: &Selection| match item {
+        Selection::Field(_) => 1,
+        Selection::InlineFragment(fragment) => {
+            root_fields(document, &fragment.node.selection_set.node)
+        }
+        Selection::FragmentSpread(spread) => {
+            let fragment = document.fragments.get(&spread.node.fragment_name.node);
+            fragment.map_or(0, |found| root_fields(document, &found.node.selection_set.node))
+        }
+    };
+    selection.items.iter().map(|item| count(&item.node)).sum()
 }
 
 struct Sizes<'a> {
@@ -120,6 +154,22 @@ mod tests {
         let mutual = "{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }";
         assert_eq!(checked(own), Err(Unbounded::Cycle));
         assert_eq!(checked(mutual), Err(Unbounded::Cycle));
+    }
+
+    #[test]
+    fn a_request_has_at_most_ten_mutations_however_they_are_spread() {
+        let fields = |count: usize| {
+            let aliased = (0..count).map(|n| format!("m{n}: deleteCourse {{ position }}"));
+            aliased.collect::<Vec<_>>().join(" ")
+        };
+        let plain = |count| format!("mutation {{ {} }}", fields(count));
+        let spread = |count| {
+            format!("mutation {{ ...a ...a }} fragment a on Mutation {{ {} }}", fields(count))
+        };
+        assert_eq!(checked(&plain(10)), Ok(()));
+        assert_eq!(checked(&plain(11)), Err(Unbounded::Mutations));
+        assert_eq!(checked(&spread(5)), Ok(()));
+        assert_eq!(checked(&spread(6)), Err(Unbounded::Mutations));
     }
 
     #[test]

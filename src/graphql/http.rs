@@ -21,6 +21,9 @@ use super::error::ErrorCode;
 use super::expansion::{self, Unbounded};
 use super::{Caller, RequestIds, Schema, graphiql};
 
+/// The longest message of an error, in bytes.
+const MAX_MESSAGE: usize = 1_000;
+
 /// How requests are bounded.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -56,6 +59,7 @@ async fn asset(Path(name): Path<String>) -> Response {
 
 /// The members of a request, by the GraphQL over HTTP specification.
 #[derive(Deserialize)]
+#[serde(expecting = "one object with `query` and, where needed, `operationName` and `variables`")]
 struct Members {
     query: String,
     #[serde(default, rename = "operationName")]
@@ -166,7 +170,7 @@ impl Api {
                 Ok(()) => request.set_parsed_query(document),
                 Err(error) => {
                     let code = match error {
-                        Unbounded::TooLarge => ErrorCode::LimitExceeded,
+                        Unbounded::TooLarge | Unbounded::Mutations => ErrorCode::LimitExceeded,
                         Unbounded::Cycle => ErrorCode::ValidationFailed,
                     };
                     return refuse(StatusCode::BAD_REQUEST, code, &error.to_string(), &ids);
@@ -181,6 +185,7 @@ impl Api {
             GraphqlResponse::from_errors(vec![coded(ErrorCode::Timeout, message)])
         });
         for error in &mut response.errors {
+            shorten(&mut error.message);
             let extensions = error.extensions.get_or_insert_default();
             if extensions.get("code").is_none() {
                 // Only documents that were never run have errors without a code.
@@ -199,6 +204,14 @@ impl Api {
             answer.headers_mut().insert(CONTENT_TYPE, json);
         }
         answer
+    }
+}
+
+/// A parser quotes the line that it stumbles over, which may be the whole document.
+fn shorten(message: &mut String) {
+    if message.len() > MAX_MESSAGE {
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+        message.push('…');
     }
 }
 

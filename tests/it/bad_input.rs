@@ -316,12 +316,13 @@ async fn a_document_nests_at_most_15_deep() {
 #[tokio::test]
 async fn fragments_that_grow_without_measure_are_refused_before_anything_walks_them() {
     let app = support::app().await;
-    let mut bomb = "{ ...f0 }".to_owned();
-    for number in 0..60 {
+    let double = |number| {
         let next = number + 1;
-        bomb += &format!(" fragment f{number} on Query {{ ...f{next} ...f{next} }}");
-    }
-    bomb += " fragment f60 on Query { viewer { id } }";
+        format!("fragment f{number} on Query {{ ...f{next} ...f{next} }}")
+    };
+    let doubling: Vec<String> = (0..60).map(double).collect();
+    let doubling = doubling.join(" ");
+    let bomb = format!("{{ ...f0 }} {doubling} fragment f60 on Query {{ viewer {{ id }} }}");
     assert_eq!(app.failure(NOBODY, &bomb, json!({})).await, "LIMIT_EXCEEDED");
     let cycle = "{ viewer { ...a } } fragment a on User { ...a }";
     assert_eq!(app.failure(NOBODY, cycle, json!({})).await, "VALIDATION_FAILED");
