@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use self::cache::RoomCache;
 use self::mailbox::Job;
-pub use self::request::{Answer, Enrolled, Request, State};
+pub use self::request::{Answer, Request, State};
 use crate::domain::course::CourseCommand;
 use crate::domain::registration::{Enroll, Withdraw};
 use crate::domain::{Actor, CourseId, Enrollment, EnrollmentId, Refusal};
@@ -42,7 +42,7 @@ pub enum CommandError {
     /// Too much is under way. Nothing happened.
     #[error("too many commands are under way")]
     Overloaded,
-    /// The machinery failed. Nothing happened.
+    /// The machinery failed. Nothing happened, except perhaps where the service was stopping.
     #[error("the command could not be carried out")]
     Failed(#[source] Arc<dyn std::error::Error + Send + Sync>),
 }

@@ -8,7 +8,7 @@ use cqrs_es::Aggregate;
 use uuid::Uuid;
 
 use super::cache::Known;
-use super::request::{Enrolled, Request, State};
+use super::request::{Request, State};
 use crate::domain::course::{CourseAction, CourseCommand, CourseEvent};
 use crate::domain::registration::{Changes, Room, Undecided, acts_as_instructor};
 use crate::domain::values::{Patch, folded_code};
@@ -240,7 +240,7 @@ impl<'a> Draft<'a> {
             Request::Enroll(enroll) => &enroll.student,
             Request::Withdraw(withdraw) => &withdraw.student,
         };
-        State::Enrollment(Box::new(Enrolled { enrollment: self.enrollment(student) }))
+        State::Enrollment(Box::new(self.enrollment(student)))
     }
 }
 

@@ -33,14 +33,7 @@ pub enum State {
     /// Of a command to the course.
     Course(Arc<Course>),
     /// Of a command to its seats.
-    Enrollment(Box<Enrolled>),
-}
-
-/// An enrollment after an accepted command.
-#[derive(Debug, Clone)]
-pub struct Enrolled {
-    /// The enrollment.
-    pub enrollment: Enrollment,
+    Enrollment(Box<Enrollment>),
 }
 
 impl Answer {
@@ -56,7 +49,7 @@ impl Answer {
     pub fn enrollment(self) -> Option<Enrollment> {
         match self.state {
             State::Course(_) => None,
-            State::Enrollment(enrolled) => Some(enrolled.enrollment),
+            State::Enrollment(enrollment) => Some(*enrollment),
         }
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn check(document: &ExecutableDocument) -> Result<(), Unbounded> {
     }
     // A fragment that no operation spreads is walked all the same.
     for fragment in document.fragments.values() {
-        sizes.of(&fragment.node.selection_set.node)?;
+        fields = fields.max(sizes.of(&fragment.node.selection_set.node)?);
     }
     if fields > MAX_FIELDS {
         return Err(Unbounded::TooLarge);

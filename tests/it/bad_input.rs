@@ -324,6 +324,9 @@ async fn fragments_that_grow_without_measure_are_refused_before_anything_walks_t
     let doubling = doubling.join(" ");
     let bomb = format!("{{ ...f0 }} {doubling} fragment f60 on Query {{ viewer {{ id }} }}");
     assert_eq!(app.failure(NOBODY, &bomb, json!({})).await, "LIMIT_EXCEEDED");
+    let unused =
+        format!("{{ viewer {{ id }} }} {doubling} fragment f60 on Query {{ viewer {{ id }} }}");
+    assert_eq!(app.failure(NOBODY, &unused, json!({})).await, "LIMIT_EXCEEDED");
     let cycle = "{ viewer { ...a } } fragment a on User { ...a }";
     assert_eq!(app.failure(NOBODY, cycle, json!({})).await, "VALIDATION_FAILED");
 }
