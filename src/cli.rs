@@ -138,27 +138,29 @@ fn print_config(config: &Config, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ends when the process is asked to end: SIGINT (Ctrl-C) or SIGTERM.
-async fn asked_to_end() {
+/// A future that ends when the process is asked to end: SIGINT (Ctrl-C) or SIGTERM. They are heard from this call on,
+/// not from the first poll on: until then they would kill the process.
+fn asked_to_end() -> impl Future<Output = ()> + Send {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        tracing::error!("signals cannot be heard; only SIGKILL ends this process");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => (),
-        _ = terminate.recv() => (),
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
+            tracing::error!("signals cannot be heard; only SIGKILL ends this process");
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => (),
+            _ = terminate.recv() => (),
+        }
     }
 }
 
 /// A token that is cancelled when the process is asked to end.
 fn end_token() -> CancellationToken {
     let token = CancellationToken::new();
-    let ended = token.clone();
+    let (ended, asked) = (token.clone(), asked_to_end());
     tokio::spawn(async move {
-        asked_to_end().await;
+        asked.await;
         ended.cancel();
     });
     token

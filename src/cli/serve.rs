@@ -34,10 +34,11 @@ impl Args {
             projections: has(Role::Projections),
             bridge: has(Role::Bridge),
         };
+        let asked = asked_to_end();
         let mut running =
             service::start(config, Options { roles, migrate: !self.no_migrate }).await?;
         tokio::select! {
-            () = asked_to_end() => {
+            () = asked => {
                 tracing::info!("asked to stop; finishing what is under way");
                 running.stop().await
             }

@@ -15,7 +15,6 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use tokio::sync::oneshot;
 
 use super::launcher::command_line;
 
@@ -30,10 +29,11 @@ const DROP_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a child of an earlier run may take to end.
 const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(10);
 
-type Request = (Command, oneshot::Sender<io::Result<Child>>);
+type Request = (Command, mpsc::Sender<io::Result<Child>>);
 
-/// Hands `command` to the thread that lives as long as the process.
-async fn spawn(command: Command) -> anyhow::Result<Child> {
+/// Hands `command` to the thread that lives as long as the process, and waits: starting a program takes milliseconds,
+/// and a caller that could be cancelled meanwhile would leave a child that nobody stops.
+fn spawn(command: Command) -> anyhow::Result<Child> {
     static REQUESTS: OnceLock<mpsc::Sender<Request>> = OnceLock::new();
     let requests = REQUESTS.get_or_init(|| {
         let (sender, receiver) = mpsc::channel::<Request>();
@@ -41,18 +41,15 @@ async fn spawn(command: Command) -> anyhow::Result<Child> {
             .name("embedded-parts".into())
             .spawn(move || {
                 for (mut command, reply) in receiver {
-                    // Nobody waits any more? Then nobody would ever stop the child either.
-                    if let Err(Ok(mut child)) = reply.send(command.spawn()) {
-                        let _ = child.kill().and_then(|()| child.wait());
-                    }
+                    let _ = reply.send(command.spawn()); // whoever asked waits for it
                 }
             })
             .expect("the system lets a process start a thread");
         sender
     });
-    let (reply, child) = oneshot::channel();
+    let (reply, child) = mpsc::channel();
     let _ = requests.send((command, reply)); // if this fails, so does the next line
-    Ok(child.await.context("the thread that starts the embedded parts is gone")??)
+    Ok(child.recv().context("the thread that starts the embedded parts is gone")??)
 }
 
 /// A running child. Dropping it stops it, and waits for that.
@@ -67,7 +64,7 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts `command` with its output at the end of the file `log`. `stop_signal` asks it to end.
-    pub(super) async fn spawn(
+    pub(super) fn spawn(
         name: &'static str,
         mut command: Command,
         log: &Path,
@@ -77,7 +74,7 @@ impl Process {
         let (stderr, metadata, stdout) =
             opened.with_context(|| format!("cannot write the log {}", log.display()))?;
         command.stdout(stdout).stderr(stderr);
-        let child = spawn(command).await.with_context(|| format!("cannot start {name}"))?;
+        let child = spawn(command).with_context(|| format!("cannot start {name}"))?;
         Ok(Self { name, child, stop_signal, log: log.into(), log_start: metadata.len() })
     }
 

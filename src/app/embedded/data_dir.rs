@@ -10,7 +10,8 @@ use std::{
     io::{Read as _, Write as _},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    process,
+    process, thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
@@ -22,6 +23,9 @@ use super::{
 
 const LOCK_FILE: &str = "lock";
 const EPHEMERAL_PREFIX: &str = "course-service-ephemeral-";
+/// How long an ephemeral folder may resist its removal.
+const REMOVE_PATIENCE: Duration = Duration::from_secs(2);
+const POLL: Duration = Duration::from_millis(10);
 /// Where every user gets to.
 const SHARED_FOLDER: &str = "/var/tmp";
 
@@ -121,10 +125,20 @@ impl DataDir {
 
 impl Drop for DataDir {
     fn drop(&mut self) {
-        if self.is_ephemeral
-            && let Err(error) = fs::remove_dir_all(&self.path)
-        {
-            tracing::warn!(%error, "cannot remove {}", self.path.display());
+        if !self.is_ephemeral {
+            return;
+        }
+        // What a part had started itself, such as `initdb`, may write for a moment longer than the part lives.
+        let deadline = Instant::now() + REMOVE_PATIENCE;
+        while let Err(error) = fs::remove_dir_all(&self.path) {
+            if !self.path.exists() {
+                return;
+            }
+            if Instant::now() > deadline {
+                tracing::warn!(%error, "cannot remove {}", self.path.display());
+                return;
+            }
+            thread::sleep(POLL);
         }
     }
 }

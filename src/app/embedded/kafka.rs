@@ -110,7 +110,7 @@ impl Kafka {
             let (port, controller) = (free_port(options.port)?, free_port(None)?);
             folder.configure(&folder.data(), port, controller, &options.settings)?;
             let command = folder.server(options.quick_start);
-            let mut process = Process::spawn("Kafka", command, &folder.log(), "TERM").await?;
+            let mut process = Process::spawn("Kafka", command, &folder.log(), "TERM")?;
             folder.write("kafka.pid", &process.pid().to_string())?;
             if is_ready(&mut process).await? {
                 let (version, seconds) = (Self::version(), started.elapsed().as_secs_f32());
@@ -284,7 +284,7 @@ impl Folder {
         let mut command = self.java(&["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
         command.args(["kafka.tools.StorageTool", "format", "--standalone", "-c"]);
         command.args(["server.properties", "-t", &cluster_id()]);
-        let format = Process::spawn("Kafka's StorageTool", command, &self.log(), "TERM").await?;
+        let format = Process::spawn("Kafka's StorageTool", command, &self.log(), "TERM")?;
         format.finish(FORMAT_PATIENCE).await.map_err(|error| {
             let advice = advice(&error.to_string());
             error.context(format!("cannot format the Kafka folder{advice}"))

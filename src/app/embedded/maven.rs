@@ -159,7 +159,7 @@ impl Cache {
         command.arg(format!("-Dpostgres.platform={}", self.platform));
         command.arg("package").current_dir(building);
         let log = building.join("mvn.log");
-        let fetch = Process::spawn("Maven", command, &log, "TERM").await?;
+        let fetch = Process::spawn("Maven", command, &log, "TERM")?;
         fetch.finish(MAVEN_PATIENCE).await.with_context(|| {
             format!(
                 "cannot fetch {name} {} from Maven Central: look at the message below, check the \
@@ -172,14 +172,14 @@ impl Cache {
             let mut command = launcher.command_as_ourselves(Path::new("tar"));
             // `o`: the files become ours, also as root
             command.args(["-xof", "postgres.tar", "-C", name]).current_dir(building);
-            let unpack = Process::spawn("tar", command, &log, "TERM").await?;
+            let unpack = Process::spawn("tar", command, &log, "TERM")?;
             unpack.finish(MAVEN_PATIENCE).await.context("cannot unpack Postgres")?;
         }
         if launcher.other_user().is_some() {
             // whatever our umask is, the other user runs these
             let mut command = launcher.command_as_ourselves(Path::new("chmod"));
             command.args(["-R", "a+rX,go-w"]).arg(&self.folder);
-            let open = Process::spawn("chmod", command, &log, "TERM").await?;
+            let open = Process::spawn("chmod", command, &log, "TERM")?;
             open.finish(MAVEN_PATIENCE).await?;
         }
         Ok(())

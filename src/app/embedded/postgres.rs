@@ -80,7 +80,7 @@ impl Postgres {
         loop {
             let port = free_port(options.port)?;
             let command = folder.server(port, &options);
-            let mut process = Process::spawn("Postgres", command, &folder.log(), "INT").await?;
+            let mut process = Process::spawn("Postgres", command, &folder.log(), "INT")?;
             match folder.outcome(&mut process).await? {
                 Outcome::Ready => {
                     let seconds = started.elapsed().as_secs_f32();
@@ -199,7 +199,7 @@ impl Folder {
         if !fsync {
             command.arg("--no-sync");
         }
-        let initdb = Process::spawn("initdb", command, &self.log(), "INT").await?;
+        let initdb = Process::spawn("initdb", command, &self.log(), "INT")?;
         initdb.finish(INITDB_PATIENCE).await.context("cannot create the Postgres cluster")?;
         fs::rename(&fresh, self.data()).context("cannot put the Postgres cluster into its place")
     }
