@@ -19,6 +19,6 @@ pub use actor::{Actor, Role};
 pub use course::Course;
 pub use enrollment::Enrollment;
 pub use event::{Event, StreamType};
-pub use ids::{CourseId, EnrollmentId, ModuleId, UserId};
+pub use ids::{AssessmentId, CourseId, EnrollmentId, ItemId, ModuleId, UserId, VideoId};
 pub use refusal::{Code, Refusal};
 pub use seats::Seats;

@@ -1,10 +1,11 @@
-//! The course: its content and lifecycle, `DRAFT ⇄ PUBLISHED → ARCHIVED`, `DELETED` from any of them.
+//! The course: its content and lifecycle, `DRAFT ⇄ PUBLISHED → ARCHIVED → PUBLISHED`, `DELETED` from any of them.
 //!
 //! Seats are a consistency boundary of their own (`seats`): nothing here counts students.
 
 mod command;
 mod decide;
 mod event;
+mod module;
 #[cfg(test)]
 mod tests;
 
@@ -15,8 +16,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::command::{CourseAction, CourseCommand, CoursePatch, ModulePatch, NewCourse};
 pub use self::event::CourseEvent;
+pub use self::module::{ItemKind, Module, ModuleItem, PublicationState};
 use super::actor::{Actor, Role};
-use super::ids::{CourseId, ModuleId, UserId};
+use super::ids::{CourseId, ItemId, ModuleId, UserId};
 use super::refusal::Refusal;
 use super::values::json_len;
 
@@ -31,6 +33,8 @@ pub enum CourseStatus {
     Draft,
     /// Everybody sees it, students enroll.
     Published,
+    /// Concluded: its instructors see it, nobody enrolls, seats stay as they are.
+    Archived,
     /// Gone for ever; its enrollments stay as they are.
     Deleted,
 }
@@ -42,47 +46,10 @@ impl CourseStatus {
             Self::Missing => "MISSING",
             Self::Draft => "DRAFT",
             Self::Published => "PUBLISHED",
+            Self::Archived => "ARCHIVED",
             Self::Deleted => "DELETED",
         }
     }
-}
-
-/// Whether a module shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum PublicationState {
-    /// Only instructors see it.
-    Unpublished,
-    /// Whoever sees the course sees it.
-    #[default]
-    Published,
-}
-
-impl PublicationState {
-    /// The state as it stands on Kafka and in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unpublished => "UNPUBLISHED",
-            Self::Published => "PUBLISHED",
-        }
-    }
-}
-
-/// An ordered unit of a course. Its position is its index in [`Course::modules`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Module {
-    /// Its id.
-    pub id: ModuleId,
-    /// 1..255 characters.
-    pub title: String,
-    /// At most 16 KiB.
-    pub summary: Option<String>,
-    /// Whether it shows.
-    pub state: PublicationState,
-    /// The course version that added it.
-    pub added_in: u64,
-    /// The course version that changed it last.
-    pub changed_in: u64,
 }
 
 /// The state of a course: the fold of its stream.
@@ -131,7 +98,9 @@ impl Course {
         match self.status {
             CourseStatus::Missing => false,
             CourseStatus::Published => true,
-            CourseStatus::Draft | CourseStatus::Deleted => actor.admin() || self.taught_by(actor),
+            CourseStatus::Draft | CourseStatus::Archived | CourseStatus::Deleted => {
+                actor.admin() || self.taught_by(actor)
+            }
         }
     }
 
@@ -149,6 +118,15 @@ impl Course {
     /// The module with this id.
     pub fn module(&self, id: &ModuleId) -> Option<&Module> {
         self.modules.iter().find(|module| module.id == *id)
+    }
+
+    fn module_mut(&mut self, id: &ModuleId) -> Option<&mut Module> {
+        self.modules.iter_mut().find(|module| module.id == *id)
+    }
+
+    /// The item with this id, and the module that holds it.
+    pub fn item(&self, id: &ItemId) -> Option<(&Module, &ModuleItem)> {
+        self.modules.iter().find_map(|module| module.item(id).map(|item| (module, item)))
     }
 
     /// Upper bound of the bytes that the JSON of this course takes on Kafka, `changes` and envelope aside.
@@ -219,7 +197,17 @@ impl Aggregate for Course {
                     modules: Vec::new(),
                 };
             }
-            CourseEvent::CoursePublished {} => self.status = CourseStatus::Published,
+            CourseEvent::CoursePublished {} | CourseEvent::CourseRestored {} => {
+                self.status = CourseStatus::Published;
+            }
+            CourseEvent::CourseUnpublished {} => self.status = CourseStatus::Draft,
+            CourseEvent::CourseArchived {} => self.status = CourseStatus::Archived,
+            CourseEvent::InstructorAssigned { instructor_id } => {
+                self.instructor_ids.push(instructor_id);
+            }
+            CourseEvent::InstructorRemoved { instructor_id } => {
+                self.instructor_ids.retain(|id| *id != instructor_id);
+            }
             CourseEvent::CourseDetailsChanged { code, title, description, tags, passing_score } => {
                 assign(&mut self.code, code);
                 assign(&mut self.title, title);
@@ -246,23 +234,73 @@ impl Aggregate for Course {
                     title,
                     summary,
                     state: PublicationState::Published,
+                    items: Vec::new(),
                     added_in: self.version,
                     changed_in: self.version,
                 };
-                let index = usize::try_from(position).unwrap_or(usize::MAX);
-                self.modules.insert(index.min(self.modules.len()), module);
+                insert(&mut self.modules, position, module);
             }
             CourseEvent::ModuleDetailsChanged { module_id, title, summary, state } => {
                 let version = self.version;
-                if let Some(module) = self.modules.iter_mut().find(|m| m.id == module_id) {
+                if let Some(module) = self.module_mut(&module_id) {
                     assign(&mut module.title, title);
                     assign(&mut module.summary, summary);
                     assign(&mut module.state, state);
                     module.changed_in = version;
                 }
             }
+            CourseEvent::ModuleRemoved { module_id } => {
+                self.modules.retain(|module| module.id != module_id);
+            }
+            CourseEvent::ModulesReordered { module_ids } => {
+                module::reorder(&mut self.modules, &module_ids, |module| &module.id);
+            }
+            CourseEvent::ModuleItemAdded {
+                module_id,
+                item_id,
+                kind,
+                title,
+                required,
+                position,
+                url,
+                video_id,
+                assessment_id,
+            } => {
+                let state = PublicationState::Published;
+                let id = item_id;
+                let item =
+                    ModuleItem { id, kind, title, required, state, url, video_id, assessment_id };
+                if let Some(module) = self.module_mut(&module_id) {
+                    insert(&mut module.items, position, item);
+                }
+            }
+            CourseEvent::ModuleItemChanged { module_id, item_id, title, required, url, state } => {
+                let module = self.module_mut(&module_id);
+                let item = module.and_then(|m| m.items.iter_mut().find(|i| i.id == item_id));
+                if let Some(item) = item {
+                    assign(&mut item.title, title);
+                    assign(&mut item.required, required);
+                    assign(&mut item.url, url);
+                    assign(&mut item.state, state);
+                }
+            }
+            CourseEvent::ModuleItemRemoved { module_id, item_id } => {
+                if let Some(module) = self.module_mut(&module_id) {
+                    module.items.retain(|item| item.id != item_id);
+                }
+            }
+            CourseEvent::ModuleItemsReordered { module_id, item_ids } => {
+                if let Some(module) = self.module_mut(&module_id) {
+                    module::reorder(&mut module.items, &item_ids, |item| &item.id);
+                }
+            }
         }
     }
+}
+
+fn insert<T>(list: &mut Vec<T>, position: u32, entry: T) {
+    let index = usize::try_from(position).unwrap_or(usize::MAX);
+    list.insert(index.min(list.len()), entry);
 }
 
 fn assign<T>(field: &mut T, change: Option<T>) {

@@ -4,11 +4,13 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
 use serde::{Deserialize, Serialize};
 
-use super::ids::{CourseId, UserId};
+use super::ids::{CourseId, ItemId, UserId};
 use super::refusal::Refusal;
 
 /// Where an enrollment stands.
@@ -79,6 +81,8 @@ pub enum EnrollmentEvent {
         #[serde(default)]
         reason: Option<String>,
     },
+    /// The student is done with an item of a module.
+    ModuleItemCompleted { course_id: CourseId, student_id: UserId, item_id: ItemId },
 }
 
 impl EnrollmentEvent {
@@ -88,6 +92,7 @@ impl EnrollmentEvent {
             Self::StudentEnrolled { .. } => "StudentEnrolled",
             Self::StudentWaitlisted { .. } => "StudentWaitlisted",
             Self::StudentWithdrawn { .. } => "StudentWithdrawn",
+            Self::ModuleItemCompleted { .. } => "ModuleItemCompleted",
         }
     }
 }
@@ -119,6 +124,10 @@ pub struct Enrollment {
     pub enrolled_in: Option<u64>,
     /// The version that withdrew the student, where they are withdrawn.
     pub withdrawn_in: Option<u64>,
+    /// The items that the student is done with, also those that the course no longer has.
+    pub completed: BTreeSet<ItemId>,
+    /// The version that completed an item last.
+    pub active_in: Option<u64>,
 }
 
 impl Enrollment {
@@ -224,6 +233,12 @@ impl Aggregate for Enrollment {
             EnrollmentEvent::StudentWithdrawn { .. } => {
                 self.status = EnrollmentStatus::Withdrawn;
                 self.withdrawn_in = Some(self.version);
+            }
+            EnrollmentEvent::ModuleItemCompleted { course_id, student_id, item_id } => {
+                self.course_id = course_id;
+                self.student_id = student_id;
+                self.completed.insert(item_id);
+                self.active_in = Some(self.version);
             }
         }
     }

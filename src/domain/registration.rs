@@ -189,7 +189,12 @@ fn seats_command(event: &CourseEvent, after: &Course) -> Option<SeatsCommand> {
             opens_at: *enrollment_opens_at,
             closes_at: *enrollment_closes_at,
         }),
-        CourseEvent::CoursePublished {} => Some(SeatsCommand::Open),
+        CourseEvent::CoursePublished {} | CourseEvent::CourseRestored {} => {
+            Some(SeatsCommand::Open)
+        }
+        CourseEvent::CourseUnpublished {}
+        | CourseEvent::CourseArchived {}
+        | CourseEvent::CourseDeleted { .. } => Some(SeatsCommand::Close),
         CourseEvent::CourseScheduleChanged { .. } => Some(SeatsCommand::SetWindow {
             opens_at: after.enrollment_opens_at,
             closes_at: after.enrollment_closes_at,
@@ -197,10 +202,17 @@ fn seats_command(event: &CourseEvent, after: &Course) -> Option<SeatsCommand> {
         CourseEvent::CourseCapacityChanged { capacity } => {
             Some(SeatsCommand::SetCapacity { capacity: *capacity })
         }
-        CourseEvent::CourseDeleted { .. } => Some(SeatsCommand::Close),
         CourseEvent::CourseDetailsChanged { .. }
+        | CourseEvent::InstructorAssigned { .. }
+        | CourseEvent::InstructorRemoved { .. }
         | CourseEvent::ModuleAdded { .. }
-        | CourseEvent::ModuleDetailsChanged { .. } => None,
+        | CourseEvent::ModuleDetailsChanged { .. }
+        | CourseEvent::ModuleRemoved { .. }
+        | CourseEvent::ModulesReordered { .. }
+        | CourseEvent::ModuleItemAdded { .. }
+        | CourseEvent::ModuleItemChanged { .. }
+        | CourseEvent::ModuleItemRemoved { .. }
+        | CourseEvent::ModuleItemsReordered { .. } => None,
     }
 }
 

@@ -91,7 +91,14 @@ fn told(event: &Event) -> Option<(Topic, Entity<'_>, Vec<&'static str>)> {
     match event {
         Event::Course(event) => match event {
             CourseEvent::CourseCreated { .. } => course(Topic::CourseCreation, vec![]),
-            CourseEvent::CoursePublished {} => course(Topic::CourseUpdate, vec!["status"]),
+            CourseEvent::CoursePublished {}
+            | CourseEvent::CourseUnpublished {}
+            | CourseEvent::CourseArchived {}
+            | CourseEvent::CourseRestored {} => course(Topic::CourseUpdate, vec!["status"]),
+            CourseEvent::InstructorAssigned { .. } | CourseEvent::InstructorRemoved { .. } => {
+                course(Topic::CourseUpdate, vec!["instructorIds"])
+            }
+            CourseEvent::ModulesReordered { .. } => course(Topic::CourseUpdate, vec!["modules"]),
             CourseEvent::CourseDetailsChanged { code, title, description, tags, passing_score } => {
                 let changes = [
                     code.as_ref().map(|_| "code"),
@@ -132,6 +139,15 @@ fn told(event: &Event) -> Option<(Topic, Entity<'_>, Vec<&'static str>)> {
                 let changes = changes.into_iter().flatten().collect();
                 Some((Topic::ModuleUpdate, Entity::Module(module_id), changes))
             }
+            CourseEvent::ModuleRemoved { module_id } => {
+                Some((Topic::ModuleUpdate, Entity::Module(module_id), vec!["status"]))
+            }
+            CourseEvent::ModuleItemAdded { module_id, .. }
+            | CourseEvent::ModuleItemChanged { module_id, .. }
+            | CourseEvent::ModuleItemRemoved { module_id, .. }
+            | CourseEvent::ModuleItemsReordered { module_id, .. } => {
+                Some((Topic::ModuleUpdate, Entity::Module(module_id), vec!["items"]))
+            }
         },
         Event::Enrollment(event) => match event {
             EnrollmentEvent::StudentEnrolled { course_id: _, student_id, via } => {
@@ -139,7 +155,8 @@ fn told(event: &Event) -> Option<(Topic, Entity<'_>, Vec<&'static str>)> {
                 Some((Topic::StudentEnrolled, entity, vec![]))
             }
             EnrollmentEvent::StudentWaitlisted { .. }
-            | EnrollmentEvent::StudentWithdrawn { .. } => None,
+            | EnrollmentEvent::StudentWithdrawn { .. }
+            | EnrollmentEvent::ModuleItemCompleted { .. } => None,
         },
         Event::Seats(_) => None, // an inner boundary, nobody else's business
     }

@@ -156,7 +156,9 @@ impl Course {
         match self.status {
             CourseStatus::Published => Ok(Vec::new()),
             CourseStatus::Draft => Ok(vec![CourseEvent::CoursePublished {}]),
-            CourseStatus::Missing | CourseStatus::Deleted => Err(self.illegal("be published")),
+            CourseStatus::Missing | CourseStatus::Archived | CourseStatus::Deleted => {
+                Err(self.illegal("be published"))
+            }
         }
     }
 

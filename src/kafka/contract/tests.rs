@@ -45,7 +45,8 @@ fn command(first: u64, events: Vec<Event>) -> Vec<Recorded> {
             Event::Enrollment(
                 EnrollmentEvent::StudentEnrolled { student_id, .. }
                 | EnrollmentEvent::StudentWaitlisted { student_id, .. }
-                | EnrollmentEvent::StudentWithdrawn { student_id, .. },
+                | EnrollmentEvent::StudentWithdrawn { student_id, .. }
+                | EnrollmentEvent::ModuleItemCompleted { student_id, .. },
             ) => (StreamType::Enrollment, EnrollmentId::of(&course_id(), student_id).to_string()),
         };
         let next = &mut sequences[kind as usize];
@@ -339,6 +340,7 @@ fn lawful_course() -> impl Strategy<Value = Course> {
             title,
             summary,
             state: PublicationState::Unpublished,
+            items: Vec::new(),
             added_in: 1,
             changed_in: 1,
         });

@@ -340,7 +340,9 @@ impl World {
             (_, EnrollmentStatus::Active | EnrollmentStatus::Waitlisted) => {
                 Some(Code::AlreadyEnrolled)
             }
-            (CourseStatus::Draft | CourseStatus::Deleted, _) => Some(Code::CourseNotPublished),
+            (CourseStatus::Draft | CourseStatus::Archived | CourseStatus::Deleted, _) => {
+                Some(Code::CourseNotPublished)
+            }
             (CourseStatus::Published, _) if !within || course.capacity == Some(0) => {
                 Some(Code::EnrollmentClosed)
             }
