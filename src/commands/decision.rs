@@ -76,7 +76,7 @@ impl<'a> Draft<'a> {
                     return Step::Later;
                 }
                 let owner = code.as_ref().and_then(|code| owner(facts, code));
-                let command = with_facts(command, owner.as_deref(), self.seats.taken);
+                let command = with_facts(command, owner.as_deref(), &self.seats);
                 reads.push(StreamType::Course);
                 if moves_seats(&command.action) {
                     reads.push(StreamType::Seats);
@@ -279,17 +279,31 @@ fn owner(facts: &Facts, code: &str) -> Option<String> {
     facts.get(&(COURSE_CODES.to_owned(), code.to_owned())).cloned().flatten()
 }
 
-fn with_facts(command: &CourseCommand, owner: Option<&str>, taken: u32) -> CourseCommand {
+fn with_facts(command: &CourseCommand, owner: Option<&str>, seats: &Seats) -> CourseCommand {
     let owner = owner.and_then(|id| CourseId::parse(id, "code").ok());
     let mut command = command.clone();
     match &mut command.action {
         CourseAction::Create { code_owner, .. } | CourseAction::Update { code_owner, .. } => {
             *code_owner = owner;
         }
-        CourseAction::Delete { seats_taken, .. } => *seats_taken = taken,
-        CourseAction::Publish
+        CourseAction::Unpublish { seats_taken, waiting } => {
+            *seats_taken = seats.taken;
+            *waiting = u32::try_from(seats.waitlist.len()).unwrap_or(u32::MAX);
+        }
+        CourseAction::Delete { seats_taken, .. } => *seats_taken = seats.taken,
+        CourseAction::AssignInstructor { .. }
+        | CourseAction::RemoveInstructor { .. }
+        | CourseAction::Publish
+        | CourseAction::Archive
+        | CourseAction::Restore
         | CourseAction::AddModule { .. }
-        | CourseAction::UpdateModule { .. } => {}
+        | CourseAction::UpdateModule { .. }
+        | CourseAction::RemoveModule { .. }
+        | CourseAction::ReorderModules { .. }
+        | CourseAction::AddItem { .. }
+        | CourseAction::UpdateItem { .. }
+        | CourseAction::RemoveItem { .. }
+        | CourseAction::ReorderItems { .. } => {}
     }
     command
 }
@@ -297,12 +311,26 @@ fn with_facts(command: &CourseCommand, owner: Option<&str>, taken: u32) -> Cours
 /// Whether the command is decided on the seats as well: the content of a course never conflicts with a rush on it.
 fn moves_seats(action: &CourseAction) -> bool {
     match action {
-        CourseAction::Create { .. } | CourseAction::Publish | CourseAction::Delete { .. } => true,
+        CourseAction::Create { .. }
+        | CourseAction::Publish
+        | CourseAction::Unpublish { .. }
+        | CourseAction::Archive
+        | CourseAction::Restore
+        | CourseAction::Delete { .. } => true,
         CourseAction::Update { patch, .. } => {
             patch.capacity != Patch::Keep
                 || patch.enrollment_opens_at != Patch::Keep
                 || patch.enrollment_closes_at != Patch::Keep
         }
-        CourseAction::AddModule { .. } | CourseAction::UpdateModule { .. } => false,
+        CourseAction::AssignInstructor { .. }
+        | CourseAction::RemoveInstructor { .. }
+        | CourseAction::AddModule { .. }
+        | CourseAction::UpdateModule { .. }
+        | CourseAction::RemoveModule { .. }
+        | CourseAction::ReorderModules { .. }
+        | CourseAction::AddItem { .. }
+        | CourseAction::UpdateItem { .. }
+        | CourseAction::RemoveItem { .. }
+        | CourseAction::ReorderItems { .. } => false,
     }
 }

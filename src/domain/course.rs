@@ -14,7 +14,9 @@ use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
 use serde::{Deserialize, Serialize};
 
-pub use self::command::{CourseAction, CourseCommand, CoursePatch, ModulePatch, NewCourse};
+pub use self::command::{
+    CourseAction, CourseCommand, CoursePatch, ItemPatch, ModulePatch, NewCourse, NewItem,
+};
 pub use self::event::CourseEvent;
 pub use self::module::{ItemKind, Module, ModuleItem, PublicationState};
 use super::actor::{Actor, Role};
@@ -133,13 +135,12 @@ impl Course {
     pub fn outgoing_bytes(&self) -> usize {
         let list = |items: &[String]| items.iter().map(|item| json_len(item) + 1).sum::<usize>();
         let ids = |ids: &[UserId]| ids.iter().map(|id| json_len(id.as_str()) + 1).sum::<usize>();
-        let module = |module: &Module| json_len(module.id.as_str()) + json_len(&module.title) + 64;
         json_len(&self.code)
             + json_len(&self.title)
             + self.description.as_deref().map_or(0, json_len)
             + list(&self.tags)
             + 2 * ids(&self.instructor_ids)
-            + self.modules.iter().map(module).sum::<usize>()
+            + self.modules.iter().map(Module::summary_bytes).sum::<usize>()
     }
 }
 

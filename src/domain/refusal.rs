@@ -20,7 +20,9 @@ pub enum Code {
     AlreadyEnrolled,
     NotEnrolled,
     ModuleNotFound,
+    ModuleOrderMismatch,
     SeatsTaken,
+    LastInstructor,
     LimitExceeded,
 }
 
@@ -41,7 +43,9 @@ impl Code {
             Self::AlreadyEnrolled => "ALREADY_ENROLLED",
             Self::NotEnrolled => "NOT_ENROLLED",
             Self::ModuleNotFound => "MODULE_NOT_FOUND",
+            Self::ModuleOrderMismatch => "MODULE_ORDER_MISMATCH",
             Self::SeatsTaken => "SEATS_TAKEN",
+            Self::LastInstructor => "LAST_INSTRUCTOR",
             Self::LimitExceeded => "LIMIT_EXCEEDED",
         }
     }
@@ -120,6 +124,27 @@ pub enum Refusal {
         /// How many.
         taken: u32,
     },
+    /// The course has seats taken or students who wait.
+    #[error(
+        "{taken} seats are taken and {waiting} students wait for one; unpublishing needs none of both"
+    )]
+    SeatsInUse {
+        /// How many have a seat.
+        taken: u32,
+        /// How many wait.
+        waiting: u32,
+    },
+    /// An order that leaves something out, names it twice or names what is not there.
+    #[error("{field} must name every {object} exactly once and nothing else")]
+    OrderMismatch {
+        /// The input field.
+        field: &'static str,
+        /// What is put in order.
+        object: &'static str,
+    },
+    /// Somebody must teach the course.
+    #[error("the last instructor of a course cannot be removed")]
+    LastInstructor,
     /// A limit on size or number would be passed.
     #[error("{field} would pass its limit: {rule}")]
     LimitExceeded {
@@ -146,6 +171,11 @@ impl Refusal {
         Self::NotFound { object: "enrollment", field: "enrollmentId" }
     }
 
+    /// No such item in any module of the course.
+    pub const fn item_not_found() -> Self {
+        Self::NotFound { object: "module item", field: "moduleItemId" }
+    }
+
     /// The stable code.
     pub fn code(&self) -> Code {
         match self {
@@ -162,7 +192,9 @@ impl Refusal {
             Self::AlreadyEnrolled => Code::AlreadyEnrolled,
             Self::NotEnrolled => Code::NotEnrolled,
             Self::ModuleNotFound => Code::ModuleNotFound,
-            Self::SeatsTaken { .. } => Code::SeatsTaken,
+            Self::SeatsTaken { .. } | Self::SeatsInUse { .. } => Code::SeatsTaken,
+            Self::OrderMismatch { .. } => Code::ModuleOrderMismatch,
+            Self::LastInstructor => Code::LastInstructor,
             Self::LimitExceeded { .. } => Code::LimitExceeded,
         }
     }
@@ -172,12 +204,14 @@ impl Refusal {
         match self {
             Self::Invalid { field, .. }
             | Self::NotFound { field, .. }
+            | Self::OrderMismatch { field, .. }
             | Self::LimitExceeded { field, .. } => Some(field),
             Self::VersionConflict { .. } => Some("expectedVersion"),
             Self::CodeTaken => Some("code"),
             Self::CourseIdTaken => Some("id"),
             Self::ModuleNotFound => Some("moduleId"),
             Self::SeatsTaken { .. } => Some("force"),
+            Self::LastInstructor => Some("instructorId"),
             _ => None,
         }
     }

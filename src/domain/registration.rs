@@ -1,6 +1,8 @@
 //! Commands that concern several streams of one course, decided as one: a course's lifecycle moves its seats, a seat
 //! moves enrollments. Pure; the append makes the parts one transaction.
 
+use std::borrow::Cow;
+
 use cqrs_es::Aggregate;
 
 use chrono::{DateTime, Utc};
@@ -85,14 +87,12 @@ impl Room<'_> {
     pub fn change_course(&self, command: &CourseCommand) -> Result<Changes, Undecided> {
         let course = self.course.decide(command)?;
         let mut changes = Changes::default();
-        let mut after = self.course.clone();
-        let mut seats = self.seats.clone();
+        let mut seats = Cow::Borrowed(self.seats);
         for event in &course {
-            after.apply(event.clone());
-            let Some(command) = seats_command(event, &after) else { continue };
+            let Some(command) = seats_command(event, self.course) else { continue };
             for event in seats.decide(&command)? {
                 self.promote(event.promoted(), &mut changes)?;
-                seats.apply(event.clone());
+                seats.to_mut().apply(event.clone());
                 changes.seats.push(event);
             }
         }
@@ -179,8 +179,8 @@ impl Room<'_> {
     }
 }
 
-/// What an event of the course asks of its seats.
-fn seats_command(event: &CourseEvent, after: &Course) -> Option<SeatsCommand> {
+/// What an event of the course asks of its seats. No command changes the window of a course twice.
+fn seats_command(event: &CourseEvent, before: &Course) -> Option<SeatsCommand> {
     match event {
         CourseEvent::CourseCreated {
             capacity, enrollment_opens_at, enrollment_closes_at, ..
@@ -195,9 +195,11 @@ fn seats_command(event: &CourseEvent, after: &Course) -> Option<SeatsCommand> {
         CourseEvent::CourseUnpublished {}
         | CourseEvent::CourseArchived {}
         | CourseEvent::CourseDeleted { .. } => Some(SeatsCommand::Close),
-        CourseEvent::CourseScheduleChanged { .. } => Some(SeatsCommand::SetWindow {
-            opens_at: after.enrollment_opens_at,
-            closes_at: after.enrollment_closes_at,
+        CourseEvent::CourseScheduleChanged {
+            enrollment_opens_at, enrollment_closes_at, ..
+        } => Some(SeatsCommand::SetWindow {
+            opens_at: enrollment_opens_at.unwrap_or(before.enrollment_opens_at),
+            closes_at: enrollment_closes_at.unwrap_or(before.enrollment_closes_at),
         }),
         CourseEvent::CourseCapacityChanged { capacity } => {
             Some(SeatsCommand::SetCapacity { capacity: *capacity })

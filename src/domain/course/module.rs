@@ -1,8 +1,12 @@
 //! Modules of a course and their items: the state that events leave.
 
+use std::collections::HashMap;
+use std::hash::Hash;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{AssessmentId, ItemId, ModuleId, VideoId};
+use crate::domain::values::json_len;
 
 /// Whether a module or an item shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -76,7 +80,7 @@ pub struct ModuleItem {
 }
 
 /// An ordered unit of a course. Its position is its index in [`super::Course::modules`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Module {
     /// Its id.
     pub id: ModuleId,
@@ -94,16 +98,40 @@ pub struct Module {
     pub changed_in: u64,
 }
 
+impl ModuleItem {
+    /// Upper bound of the bytes that this item takes in the JSON of its module on Kafka.
+    pub(super) fn outgoing_bytes(&self) -> usize {
+        json_len(self.id.as_str())
+            + json_len(&self.title)
+            + self.url.as_deref().map_or(0, json_len)
+            + self.video_id.as_ref().map_or(0, |id| json_len(id.as_str()))
+            + self.assessment_id.as_ref().map_or(0, |id| json_len(id.as_str()))
+            + 160
+    }
+}
+
 impl Module {
     /// The item with this id.
     pub fn item(&self, id: &ItemId) -> Option<&ModuleItem> {
         self.items.iter().find(|item| item.id == *id)
     }
+
+    /// Upper bound of the bytes that the JSON of this module takes on Kafka, `changes` and envelope aside.
+    pub fn outgoing_bytes(&self) -> usize {
+        json_len(self.id.as_str())
+            + json_len(&self.title)
+            + self.summary.as_deref().map_or(0, json_len)
+            + self.items.iter().map(ModuleItem::outgoing_bytes).sum::<usize>()
+    }
+
+    /// Upper bound of the bytes that this module takes in the JSON of its course on Kafka.
+    pub(super) fn summary_bytes(&self) -> usize {
+        json_len(self.id.as_str()) + json_len(&self.title) + 64
+    }
 }
 
 /// Puts a list into the order of these ids. What the ids do not name keeps its order behind the rest.
-pub(super) fn reorder<T, I: PartialEq>(list: &mut [T], ids: &[I], id_of: impl Fn(&T) -> &I) {
-    list.sort_by_cached_key(|entry| {
-        ids.iter().position(|id| id == id_of(entry)).unwrap_or(usize::MAX)
-    });
+pub(super) fn reorder<T, I: Eq + Hash>(list: &mut [T], ids: &[I], id_of: impl Fn(&T) -> &I) {
+    let places: HashMap<&I, usize> = ids.iter().zip(0..).collect();
+    list.sort_by_cached_key(|entry| places.get(id_of(entry)).copied().unwrap_or(usize::MAX));
 }
