@@ -37,8 +37,14 @@ pub(super) enum ErrorCode {
     NotEnrolled,
     /// The course has no such module.
     ModuleNotFound,
-    /// Seats are taken; deleting needs `force`.
+    /// The order leaves something out, names it twice or names what is not there.
+    ModuleOrderMismatch,
+    /// Seats are taken: deleting needs `force`; unpublishing needs that nobody waits either.
     SeatsTaken,
+    /// The caller has used this idempotency key with another input already.
+    IdempotencyKeyReused,
+    /// Somebody must teach the course.
+    LastInstructor,
     /// A limit on size or number would be passed.
     LimitExceeded,
     /// The user management service does not answer; try again.
@@ -71,7 +77,10 @@ impl ErrorCode {
             Self::AlreadyEnrolled => "ALREADY_ENROLLED",
             Self::NotEnrolled => "NOT_ENROLLED",
             Self::ModuleNotFound => "MODULE_NOT_FOUND",
+            Self::ModuleOrderMismatch => "MODULE_ORDER_MISMATCH",
             Self::SeatsTaken => "SEATS_TAKEN",
+            Self::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
+            Self::LastInstructor => "LAST_INSTRUCTOR",
             Self::LimitExceeded => "LIMIT_EXCEEDED",
             Self::UserServiceUnavailable => "USER_SERVICE_UNAVAILABLE",
             Self::Timeout => "TIMEOUT",
@@ -109,7 +118,10 @@ impl From<Code> for ErrorCode {
             Code::AlreadyEnrolled => Self::AlreadyEnrolled,
             Code::NotEnrolled => Self::NotEnrolled,
             Code::ModuleNotFound => Self::ModuleNotFound,
+            Code::ModuleOrderMismatch => Self::ModuleOrderMismatch,
             Code::SeatsTaken => Self::SeatsTaken,
+            Code::IdempotencyKeyReused => Self::IdempotencyKeyReused,
+            Code::LastInstructor => Self::LastInstructor,
             Code::LimitExceeded => Self::LimitExceeded,
         }
     }

@@ -14,6 +14,7 @@ mod courses;
 mod dev;
 mod enrollments;
 mod http;
+mod idempotency;
 mod identity;
 mod instance;
 mod kafkajs;

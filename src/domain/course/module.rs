@@ -1,8 +1,14 @@
 //! Modules of a course and their items: the state that events leave.
 
+use std::collections::HashMap;
+use std::hash::Hash;
+
 use serde::{Deserialize, Serialize};
 
+use super::assign;
+use super::event::CourseEvent;
 use crate::domain::ids::{AssessmentId, ItemId, ModuleId, VideoId};
+use crate::domain::values::json_len;
 
 /// Whether a module or an item shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -76,7 +82,7 @@ pub struct ModuleItem {
 }
 
 /// An ordered unit of a course. Its position is its index in [`super::Course::modules`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Module {
     /// Its id.
     pub id: ModuleId,
@@ -94,16 +100,121 @@ pub struct Module {
     pub changed_in: u64,
 }
 
+impl ModuleItem {
+    /// Upper bound of the bytes that this item takes in the JSON of its module on Kafka.
+    pub(super) fn outgoing_bytes(&self) -> usize {
+        json_len(self.id.as_str())
+            + json_len(&self.title)
+            + self.url.as_deref().map_or(0, json_len)
+            + self.video_id.as_ref().map_or(0, |id| json_len(id.as_str()))
+            + self.assessment_id.as_ref().map_or(0, |id| json_len(id.as_str()))
+            + 160
+    }
+}
+
 impl Module {
     /// The item with this id.
     pub fn item(&self, id: &ItemId) -> Option<&ModuleItem> {
         self.items.iter().find(|item| item.id == *id)
     }
+
+    /// Upper bound of the bytes that the JSON of this module takes on Kafka, `changes` and envelope aside.
+    pub fn outgoing_bytes(&self) -> usize {
+        json_len(self.id.as_str())
+            + json_len(&self.title)
+            + self.summary.as_deref().map_or(0, json_len)
+            + self.items.iter().map(ModuleItem::outgoing_bytes).sum::<usize>()
+    }
+
+    /// Upper bound of the bytes that this module takes in the JSON of its course on Kafka.
+    pub(super) fn summary_bytes(&self) -> usize {
+        json_len(self.id.as_str()) + json_len(&self.title) + 64
+    }
 }
 
 /// Puts a list into the order of these ids. What the ids do not name keeps its order behind the rest.
-pub(super) fn reorder<T, I: PartialEq>(list: &mut [T], ids: &[I], id_of: impl Fn(&T) -> &I) {
-    list.sort_by_cached_key(|entry| {
-        ids.iter().position(|id| id == id_of(entry)).unwrap_or(usize::MAX)
-    });
+pub(super) fn reorder<T, I: Eq + Hash>(list: &mut [T], ids: &[I], id_of: impl Fn(&T) -> &I) {
+    let places: HashMap<&I, usize> = ids.iter().zip(0..).collect();
+    list.sort_by_cached_key(|entry| places.get(id_of(entry)).copied().unwrap_or(usize::MAX));
+}
+
+/// Applies an event of modules and items, which made the course this version; others are not for here.
+pub(super) fn apply(modules: &mut Vec<Module>, version: u64, event: CourseEvent) {
+    match event {
+        CourseEvent::ModuleAdded { module_id, title, summary, position } => {
+            let module = Module {
+                id: module_id,
+                title,
+                summary,
+                state: PublicationState::Published,
+                items: Vec::new(),
+                added_in: version,
+                changed_in: version,
+            };
+            insert(modules, position, module);
+        }
+        CourseEvent::ModuleDetailsChanged { module_id, title, summary, state } => {
+            if let Some(module) = find(modules, &module_id) {
+                assign(&mut module.title, title);
+                assign(&mut module.summary, summary);
+                assign(&mut module.state, state);
+                module.changed_in = version;
+            }
+        }
+        CourseEvent::ModuleRemoved { module_id } => {
+            modules.retain(|module| module.id != module_id);
+        }
+        CourseEvent::ModulesReordered { module_ids } => {
+            reorder(modules, &module_ids, |module| &module.id);
+        }
+        CourseEvent::ModuleItemAdded {
+            module_id,
+            item_id,
+            kind,
+            title,
+            required,
+            position,
+            url,
+            video_id,
+            assessment_id,
+        } => {
+            let state = PublicationState::Published;
+            let id = item_id;
+            let item =
+                ModuleItem { id, kind, title, required, state, url, video_id, assessment_id };
+            if let Some(module) = find(modules, &module_id) {
+                insert(&mut module.items, position, item);
+            }
+        }
+        CourseEvent::ModuleItemChanged { module_id, item_id, title, required, url, state } => {
+            let module = find(modules, &module_id);
+            let item = module.and_then(|m| m.items.iter_mut().find(|i| i.id == item_id));
+            if let Some(item) = item {
+                assign(&mut item.title, title);
+                assign(&mut item.required, required);
+                assign(&mut item.url, url);
+                assign(&mut item.state, state);
+            }
+        }
+        CourseEvent::ModuleItemRemoved { module_id, item_id } => {
+            if let Some(module) = find(modules, &module_id) {
+                module.items.retain(|item| item.id != item_id);
+            }
+        }
+        CourseEvent::ModuleItemsReordered { module_id, item_ids } => {
+            if let Some(module) = find(modules, &module_id) {
+                reorder(&mut module.items, &item_ids, |item| &item.id);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn find<'a>(modules: &'a mut [Module], id: &ModuleId) -> Option<&'a mut Module> {
+    modules.iter_mut().find(|module| module.id == *id)
+}
+
+fn insert<T>(list: &mut Vec<T>, position: u32, entry: T) {
+    let index = usize::try_from(position).unwrap_or(usize::MAX);
+    list.insert(index.min(list.len()), entry);
 }
