@@ -160,12 +160,13 @@ impl<'a> Draft<'a> {
                 proposal.events = self.apply(changes);
                 let state = self.state_for(request);
                 proposal.keys.extend(key.map(|key| {
-                    key.claim(Done {
+                    let done = Done {
                         course: self.id.clone(),
                         student: request.student().cloned(),
                         version: state.version(),
                         part: part.clone(),
-                    })
+                    };
+                    key.claim(proposal.command_id, done)
                 }));
                 Decided::Now(state, part)
             }

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::domain::{Actor, CourseId, Refusal, UserId};
 use crate::event_store::proposal::KeyAct;
@@ -57,9 +58,10 @@ impl IdempotencyKey {
         KeyUse { space: SPACE, key: self.key.clone(), what }
     }
 
-    /// What is claimed for a command that left this behind.
-    pub(super) fn claim(&self, done: Done) -> KeyUse {
-        let record = Record { input: self.input.clone(), done };
+    /// What is claimed for a command that left this behind. A second one may leave the same, by changing nothing:
+    /// its id tells them apart.
+    pub(super) fn claim(&self, command: Uuid, done: Done) -> KeyUse {
+        let record = Record { input: self.input.clone(), command, done };
         let record = serde_json::to_string(&record).unwrap_or_default(); // of strings and numbers only
         self.use_as(KeyAct::Claim(record))
     }
@@ -90,6 +92,7 @@ fn hash<const N: usize>(texts: [&str; N]) -> String {
 #[derive(Serialize, Deserialize)]
 struct Record {
     input: String,
+    command: Uuid,
     #[serde(flatten)]
     done: Done,
 }
@@ -160,7 +163,9 @@ mod tests {
             version: 7,
             part: None,
         };
-        let KeyAct::Claim(kept) = first.claim(done.clone()).what else { panic!("no claim") };
+        let KeyAct::Claim(kept) = first.claim(Uuid::nil(), done.clone()).what else {
+            panic!("no claim")
+        };
         let again = key("sam", "k", "k", &json!({ "b": [null], "a": 1 }));
         assert_eq!(again.earlier(&kept), Ok(done));
         let other = key("sam", "k", "k", &json!({ "a": 1, "b": [] }));
