@@ -8,10 +8,10 @@ mod course;
 mod cursor;
 mod enrollment;
 mod error;
-mod expansion;
 mod graphiql;
 pub mod http;
 mod input;
+mod limits;
 mod loader;
 mod module;
 mod mutation;
@@ -22,9 +22,13 @@ use std::time::Duration;
 
 use async_graphql::dataloader::DataLoader;
 use async_graphql::{EmptySubscription, SDLExportOptions};
+use futures::future::BoxFuture;
 use sqlx::PgPool;
+use tracing::Instrument;
 
 pub use self::context::{Caller, IdentityFailure, RequestIds};
+pub use self::error::error_codes_markdown;
+pub use self::limits::Limits;
 use self::loader::ReadModels;
 use self::mutation::Mutation;
 use self::query::Query;
@@ -46,22 +50,25 @@ pub struct Parts {
     pub introspection: bool,
 }
 
-/// How deep a query may nest.
-const MAX_DEPTH: usize = 15;
-
 /// How long a read waits for the read models to reach a position.
 const READ_YOUR_WRITES: Duration = Duration::from_secs(1);
 
 /// The schema on these parts.
 pub fn schema(parts: Parts) -> Schema {
-    let read_models = DataLoader::new(ReadModels { pool: parts.pool.clone() }, tokio::spawn);
+    // What a batch logs belongs to the request that began it.
+    let spawn = |load: BoxFuture<'static, ()>| tokio::spawn(load.in_current_span());
+    let read_models = DataLoader::new(ReadModels { pool: parts.pool.clone() }, spawn);
     let builder = Schema::build(Query::default(), Mutation::default(), EmptySubscription)
-        .limit_depth(MAX_DEPTH)
         .data(read_models)
         .data(parts.pool)
         .data(parts.checkpoints)
         .data(parts.commands);
-    if parts.introspection { builder.finish() } else { builder.disable_introspection().finish() }
+    if parts.introspection {
+        builder.finish()
+    } else {
+        // Nor may a wrong name be answered with those that are nearly right.
+        builder.disable_introspection().disable_suggestions().finish()
+    }
 }
 
 /// The schema as text, sorted. Needs no database.

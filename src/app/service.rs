@@ -24,7 +24,6 @@ use crate::commands::Commands;
 use crate::commands::idempotency::forget_old_keys;
 use crate::event_store::wake::Head;
 use crate::event_store::{Appender, migrate};
-use crate::graphql::http::Limits;
 use crate::graphql::{self, Parts};
 use crate::kafka::bridge::{Bridge, BridgeConfig};
 use crate::kafka::client::Connection;
@@ -171,10 +170,9 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Running>
             commands,
             pool: pool.clone(),
             checkpoints: checkpoints.clone(),
-            introspection: config.graphql_introspection,
+            introspection: config.graphql_limits.introspection,
         });
-        let limits =
-            Limits { body: config.graphql_max_body_bytes, timeout: config.graphql_timeout };
+        let limits = config.graphql_limits;
         api = Some(http::Api { schema, limits, identity: Arc::new(identity) });
     }
     let health = Health {

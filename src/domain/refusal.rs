@@ -224,9 +224,4 @@ impl Refusal {
             _ => None,
         }
     }
-
-    /// Whether the same command may succeed later without any change by the caller's side.
-    pub fn retryable(&self) -> bool {
-        matches!(self, Self::VersionConflict { .. })
-    }
 }

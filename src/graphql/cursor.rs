@@ -7,8 +7,8 @@ use chrono::{DateTime, Datelike, TimeZone, Utc};
 
 use super::error::{ErrorCode, failure};
 
-const DEFAULT_PAGE: i32 = 20;
-const MAX_PAGE: i32 = 100;
+pub(super) const DEFAULT_PAGE: i32 = 20;
+pub(super) const MAX_PAGE: i32 = 100;
 
 /// The size of a page: 20 where it is not said, at most 100.
 pub(super) fn page_size(first: Option<i32>) -> async_graphql::Result<usize> {
