@@ -122,10 +122,6 @@ impl Course {
         self.modules.iter().find(|module| module.id == *id)
     }
 
-    fn module_mut(&mut self, id: &ModuleId) -> Option<&mut Module> {
-        self.modules.iter_mut().find(|module| module.id == *id)
-    }
-
     /// The item with this id, and the module that holds it.
     pub fn item(&self, id: &ItemId) -> Option<(&Module, &ModuleItem)> {
         self.modules.iter().find_map(|module| module.item(id).map(|item| (module, item)))
@@ -229,79 +225,16 @@ impl Aggregate for Course {
             }
             CourseEvent::CourseCapacityChanged { capacity } => self.capacity = capacity,
             CourseEvent::CourseDeleted { reason: _ } => self.status = CourseStatus::Deleted,
-            CourseEvent::ModuleAdded { module_id, title, summary, position } => {
-                let module = Module {
-                    id: module_id,
-                    title,
-                    summary,
-                    state: PublicationState::Published,
-                    items: Vec::new(),
-                    added_in: self.version,
-                    changed_in: self.version,
-                };
-                insert(&mut self.modules, position, module);
-            }
-            CourseEvent::ModuleDetailsChanged { module_id, title, summary, state } => {
-                let version = self.version;
-                if let Some(module) = self.module_mut(&module_id) {
-                    assign(&mut module.title, title);
-                    assign(&mut module.summary, summary);
-                    assign(&mut module.state, state);
-                    module.changed_in = version;
-                }
-            }
-            CourseEvent::ModuleRemoved { module_id } => {
-                self.modules.retain(|module| module.id != module_id);
-            }
-            CourseEvent::ModulesReordered { module_ids } => {
-                module::reorder(&mut self.modules, &module_ids, |module| &module.id);
-            }
-            CourseEvent::ModuleItemAdded {
-                module_id,
-                item_id,
-                kind,
-                title,
-                required,
-                position,
-                url,
-                video_id,
-                assessment_id,
-            } => {
-                let state = PublicationState::Published;
-                let id = item_id;
-                let item =
-                    ModuleItem { id, kind, title, required, state, url, video_id, assessment_id };
-                if let Some(module) = self.module_mut(&module_id) {
-                    insert(&mut module.items, position, item);
-                }
-            }
-            CourseEvent::ModuleItemChanged { module_id, item_id, title, required, url, state } => {
-                let module = self.module_mut(&module_id);
-                let item = module.and_then(|m| m.items.iter_mut().find(|i| i.id == item_id));
-                if let Some(item) = item {
-                    assign(&mut item.title, title);
-                    assign(&mut item.required, required);
-                    assign(&mut item.url, url);
-                    assign(&mut item.state, state);
-                }
-            }
-            CourseEvent::ModuleItemRemoved { module_id, item_id } => {
-                if let Some(module) = self.module_mut(&module_id) {
-                    module.items.retain(|item| item.id != item_id);
-                }
-            }
-            CourseEvent::ModuleItemsReordered { module_id, item_ids } => {
-                if let Some(module) = self.module_mut(&module_id) {
-                    module::reorder(&mut module.items, &item_ids, |item| &item.id);
-                }
-            }
+            CourseEvent::ModuleAdded { .. }
+            | CourseEvent::ModuleDetailsChanged { .. }
+            | CourseEvent::ModuleRemoved { .. }
+            | CourseEvent::ModulesReordered { .. }
+            | CourseEvent::ModuleItemAdded { .. }
+            | CourseEvent::ModuleItemChanged { .. }
+            | CourseEvent::ModuleItemRemoved { .. }
+            | CourseEvent::ModuleItemsReordered { .. } => self.apply_to_modules(event),
         }
     }
-}
-
-fn insert<T>(list: &mut Vec<T>, position: u32, entry: T) {
-    let index = usize::try_from(position).unwrap_or(usize::MAX);
-    list.insert(index.min(list.len()), entry);
 }
 
 fn assign<T>(field: &mut T, change: Option<T>) {
