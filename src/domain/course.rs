@@ -225,16 +225,14 @@ impl Aggregate for Course {
             }
             CourseEvent::CourseCapacityChanged { capacity } => self.capacity = capacity,
             CourseEvent::CourseDeleted { reason: _ } => self.status = CourseStatus::Deleted,
-            event @ (CourseEvent::ModuleAdded { .. }
+            CourseEvent::ModuleAdded { .. }
             | CourseEvent::ModuleDetailsChanged { .. }
             | CourseEvent::ModuleRemoved { .. }
             | CourseEvent::ModulesReordered { .. }
             | CourseEvent::ModuleItemAdded { .. }
             | CourseEvent::ModuleItemChanged { .. }
             | CourseEvent::ModuleItemRemoved { .. }
-            | CourseEvent::ModuleItemsReordered { .. }) => {
-                module::apply(&mut self.modules, self.version, event);
-            }
+            | CourseEvent::ModuleItemsReordered { .. } => self.apply_to_modules(event),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The outgoing messages: what the outside world hears of a command. Pure.
 //!
 //! One message per command, topic and entity, with the id and version of the entity's last event in the command and
-//! the state of the course exactly after it. In two steps, because that state has to be fetched in between: [`plan`]
+//! the state of the course exactly after it, or just before where the event took the entity away. In two steps, because that state has to be fetched in between: [`plan`]
 //! says what is to be told, [`Planned::render`] says it. Within a schema version changes are only additive.
 #![warn(missing_docs)]
 
@@ -22,7 +22,7 @@ use crate::domain::enrollment::EnrollmentEvent;
 use crate::domain::enrollment::Via;
 use crate::event_store::Recorded;
 
-/// The most bytes that a value takes beyond `Course::outgoing_bytes`: field names, times, numbers, `changes`.
+/// The most bytes that a value takes beyond `outgoing_bytes` of its course or module: field names, times, numbers, `changes`.
 pub const ENVELOPE_BYTES: usize = 2 * 1024;
 /// The most bytes of a value: consumers may rely on it.
 pub const MAX_VALUE_BYTES: usize = 256 * 1024;

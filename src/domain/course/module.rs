@@ -1,12 +1,11 @@
-//! Modules of a course and their items: the state that events leave.
+//! Modules of a course and their items, and the state that events leave of them.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
 use serde::{Deserialize, Serialize};
 
-use super::assign;
-use super::event::CourseEvent;
+use super::{Course, CourseEvent, assign};
 use crate::domain::ids::{AssessmentId, ItemId, ModuleId, VideoId};
 use crate::domain::values::json_len;
 
@@ -132,89 +131,92 @@ impl Module {
     }
 }
 
-/// Puts a list into the order of these ids. What the ids do not name keeps its order behind the rest.
-pub(super) fn reorder<T, I: Eq + Hash>(list: &mut [T], ids: &[I], id_of: impl Fn(&T) -> &I) {
-    let places: HashMap<&I, usize> = ids.iter().zip(0..).collect();
-    list.sort_by_cached_key(|entry| places.get(id_of(entry)).copied().unwrap_or(usize::MAX));
-}
-
-/// Applies an event of modules and items, which made the course this version; others are not for here.
-pub(super) fn apply(modules: &mut Vec<Module>, version: u64, event: CourseEvent) {
-    match event {
-        CourseEvent::ModuleAdded { module_id, title, summary, position } => {
-            let module = Module {
-                id: module_id,
+impl Course {
+    /// What happened to a module or its items; every other event passes it by.
+    pub(super) fn apply_to_modules(&mut self, event: CourseEvent) {
+        match event {
+            CourseEvent::ModuleAdded { module_id, title, summary, position } => {
+                let module = Module {
+                    id: module_id,
+                    title,
+                    summary,
+                    state: PublicationState::Published,
+                    items: Vec::new(),
+                    added_in: self.version,
+                    changed_in: self.version,
+                };
+                insert(&mut self.modules, position, module);
+            }
+            CourseEvent::ModuleDetailsChanged { module_id, title, summary, state } => {
+                let version = self.version;
+                if let Some(module) = self.module_mut(&module_id) {
+                    assign(&mut module.title, title);
+                    assign(&mut module.summary, summary);
+                    assign(&mut module.state, state);
+                    module.changed_in = version;
+                }
+            }
+            CourseEvent::ModuleRemoved { module_id } => {
+                self.modules.retain(|module| module.id != module_id);
+            }
+            CourseEvent::ModulesReordered { module_ids } => {
+                reorder(&mut self.modules, &module_ids, |module| &module.id);
+            }
+            CourseEvent::ModuleItemAdded {
+                module_id,
+                item_id,
+                kind,
                 title,
-                summary,
-                state: PublicationState::Published,
-                items: Vec::new(),
-                added_in: version,
-                changed_in: version,
-            };
-            insert(modules, position, module);
-        }
-        CourseEvent::ModuleDetailsChanged { module_id, title, summary, state } => {
-            if let Some(module) = find(modules, &module_id) {
-                assign(&mut module.title, title);
-                assign(&mut module.summary, summary);
-                assign(&mut module.state, state);
-                module.changed_in = version;
+                required,
+                position,
+                url,
+                video_id,
+                assessment_id,
+            } => {
+                let state = PublicationState::Published;
+                let id = item_id;
+                let item =
+                    ModuleItem { id, kind, title, required, state, url, video_id, assessment_id };
+                if let Some(module) = self.module_mut(&module_id) {
+                    insert(&mut module.items, position, item);
+                }
             }
-        }
-        CourseEvent::ModuleRemoved { module_id } => {
-            modules.retain(|module| module.id != module_id);
-        }
-        CourseEvent::ModulesReordered { module_ids } => {
-            reorder(modules, &module_ids, |module| &module.id);
-        }
-        CourseEvent::ModuleItemAdded {
-            module_id,
-            item_id,
-            kind,
-            title,
-            required,
-            position,
-            url,
-            video_id,
-            assessment_id,
-        } => {
-            let state = PublicationState::Published;
-            let id = item_id;
-            let item =
-                ModuleItem { id, kind, title, required, state, url, video_id, assessment_id };
-            if let Some(module) = find(modules, &module_id) {
-                insert(&mut module.items, position, item);
+            CourseEvent::ModuleItemChanged { module_id, item_id, title, required, url, state } => {
+                let module = self.module_mut(&module_id);
+                let item = module.and_then(|m| m.items.iter_mut().find(|i| i.id == item_id));
+                if let Some(item) = item {
+                    assign(&mut item.title, title);
+                    assign(&mut item.required, required);
+                    assign(&mut item.url, url);
+                    assign(&mut item.state, state);
+                }
             }
-        }
-        CourseEvent::ModuleItemChanged { module_id, item_id, title, required, url, state } => {
-            let module = find(modules, &module_id);
-            let item = module.and_then(|m| m.items.iter_mut().find(|i| i.id == item_id));
-            if let Some(item) = item {
-                assign(&mut item.title, title);
-                assign(&mut item.required, required);
-                assign(&mut item.url, url);
-                assign(&mut item.state, state);
+            CourseEvent::ModuleItemRemoved { module_id, item_id } => {
+                if let Some(module) = self.module_mut(&module_id) {
+                    module.items.retain(|item| item.id != item_id);
+                }
             }
-        }
-        CourseEvent::ModuleItemRemoved { module_id, item_id } => {
-            if let Some(module) = find(modules, &module_id) {
-                module.items.retain(|item| item.id != item_id);
+            CourseEvent::ModuleItemsReordered { module_id, item_ids } => {
+                if let Some(module) = self.module_mut(&module_id) {
+                    reorder(&mut module.items, &item_ids, |item| &item.id);
+                }
             }
+            _ => {}
         }
-        CourseEvent::ModuleItemsReordered { module_id, item_ids } => {
-            if let Some(module) = find(modules, &module_id) {
-                reorder(&mut module.items, &item_ids, |item| &item.id);
-            }
-        }
-        _ => {}
     }
-}
 
-fn find<'a>(modules: &'a mut [Module], id: &ModuleId) -> Option<&'a mut Module> {
-    modules.iter_mut().find(|module| module.id == *id)
+    fn module_mut(&mut self, id: &ModuleId) -> Option<&mut Module> {
+        self.modules.iter_mut().find(|module| module.id == *id)
+    }
 }
 
 fn insert<T>(list: &mut Vec<T>, position: u32, entry: T) {
     let index = usize::try_from(position).unwrap_or(usize::MAX);
     list.insert(index.min(list.len()), entry);
+}
+
+/// Puts a list into the order of these ids. What the ids do not name keeps its order behind the rest.
+fn reorder<T, I: Eq + Hash>(list: &mut [T], ids: &[I], id_of: impl Fn(&T) -> &I) {
+    let places: HashMap<&I, usize> = ids.iter().zip(0..).collect();
+    list.sort_by_cached_key(|entry| places.get(id_of(entry)).copied().unwrap_or(usize::MAX));
 }
