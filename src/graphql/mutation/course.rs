@@ -97,7 +97,7 @@ impl CourseMutation {
     async fn create_course(
         &self,
         ctx: &Context<'_>,
-        input: CreateCourseInput,
+        #[graphql(desc = "The new course")] input: CreateCourseInput,
     ) -> Result<CreateCoursePayload> {
         let call = Call::new(ctx, input.idempotency_key.clone())?;
         let mutation = input.client_mutation_id.clone();
@@ -108,7 +108,7 @@ impl CourseMutation {
     async fn update_course(
         &self,
         ctx: &Context<'_>,
-        input: UpdateCourseInput,
+        #[graphql(desc = "The course and what to change")] input: UpdateCourseInput,
     ) -> Result<UpdateCoursePayload> {
         let call = Call::new(ctx, input.idempotency_key)?;
         let changes = CoursePatch {

@@ -79,7 +79,7 @@ impl EnrollmentMutation {
     async fn enroll_student(
         &self,
         ctx: &Context<'_>,
-        input: EnrollStudentInput,
+        #[graphql(desc = "The course and the student")] input: EnrollStudentInput,
     ) -> Result<EnrollStudentPayload> {
         let call = Call::new(ctx, input.idempotency_key.clone())?;
         let mutation = input.client_mutation_id.clone();
@@ -90,7 +90,7 @@ impl EnrollmentMutation {
     async fn withdraw_enrollment(
         &self,
         ctx: &Context<'_>,
-        input: WithdrawEnrollmentInput,
+        #[graphql(desc = "The enrollment")] input: WithdrawEnrollmentInput,
     ) -> Result<WithdrawEnrollmentPayload> {
         let call = Call::new(ctx, input.idempotency_key.clone())?;
         let mutation = input.client_mutation_id.clone();
@@ -101,7 +101,7 @@ impl EnrollmentMutation {
     async fn complete_module_item(
         &self,
         ctx: &Context<'_>,
-        input: CompleteModuleItemInput,
+        #[graphql(desc = "The item and the student")] input: CompleteModuleItemInput,
     ) -> Result<CompleteModuleItemPayload> {
         let call = Call::new(ctx, input.idempotency_key.clone())?;
         let mutation = input.client_mutation_id.clone();

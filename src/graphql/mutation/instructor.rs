@@ -54,7 +54,7 @@ impl InstructorMutation {
     async fn assign_instructor(
         &self,
         ctx: &Context<'_>,
-        input: AssignInstructorInput,
+        #[graphql(desc = "The course and who is to teach it")] input: AssignInstructorInput,
     ) -> Result<AssignInstructorPayload> {
         let call = Call::new(ctx, input.idempotency_key)?;
         let action = |instructor_id| CourseAction::AssignInstructor { instructor_id };
@@ -67,6 +67,7 @@ impl InstructorMutation {
     async fn remove_instructor(
         &self,
         ctx: &Context<'_>,
+        #[graphql(desc = "The course and who is to teach it no longer")]
         input: RemoveInstructorInput,
     ) -> Result<RemoveInstructorPayload> {
         let call = Call::new(ctx, input.idempotency_key)?;

@@ -99,7 +99,7 @@ impl LifecycleMutation {
     async fn publish_course(
         &self,
         ctx: &Context<'_>,
-        input: PublishCourseInput,
+        #[graphql(desc = "The course")] input: PublishCourseInput,
     ) -> Result<PublishCoursePayload> {
         let call = Call::new(ctx, input.idempotency_key)?;
         let action = CourseAction::Publish;
@@ -111,7 +111,7 @@ impl LifecycleMutation {
     async fn unpublish_course(
         &self,
         ctx: &Context<'_>,
-        input: UnpublishCourseInput,
+        #[graphql(desc = "The course")] input: UnpublishCourseInput,
     ) -> Result<UnpublishCoursePayload> {
         let call = Call::new(ctx, input.idempotency_key)?;
         let action = CourseAction::Unpublish { seats_taken: 0, waiting: 0 };
@@ -123,7 +123,7 @@ impl LifecycleMutation {
     async fn archive_course(
         &self,
         ctx: &Context<'_>,
-        input: ArchiveCourseInput,
+        #[graphql(desc = "The course")] input: ArchiveCourseInput,
     ) -> Result<ArchiveCoursePayload> {
         let call = Call::new(ctx, input.idempotency_key)?;
         let action = CourseAction::Archive;
@@ -135,7 +135,7 @@ impl LifecycleMutation {
     async fn restore_course(
         &self,
         ctx: &Context<'_>,
-        input: RestoreCourseInput,
+        #[graphql(desc = "The course")] input: RestoreCourseInput,
     ) -> Result<RestoreCoursePayload> {
         let call = Call::new(ctx, input.idempotency_key)?;
         let action = CourseAction::Restore;
@@ -147,7 +147,7 @@ impl LifecycleMutation {
     async fn delete_course(
         &self,
         ctx: &Context<'_>,
-        input: DeleteCourseInput,
+        #[graphql(desc = "The course")] input: DeleteCourseInput,
     ) -> Result<DeleteCoursePayload> {
         let call = Call::new(ctx, input.idempotency_key)?;
         let action =

@@ -105,7 +105,7 @@ impl ModuleMutation {
     async fn add_module(
         &self,
         ctx: &Context<'_>,
-        input: AddModuleInput,
+        #[graphql(desc = "The course and the new module")] input: AddModuleInput,
     ) -> Result<AddModulePayload> {
         let call = Call::new(ctx, input.idempotency_key)?;
         let action = CourseAction::AddModule {
@@ -122,7 +122,7 @@ impl ModuleMutation {
     async fn update_module(
         &self,
         ctx: &Context<'_>,
-        input: UpdateModuleInput,
+        #[graphql(desc = "The module and what to change")] input: UpdateModuleInput,
     ) -> Result<UpdateModulePayload> {
         let call = Call::new(ctx, input.idempotency_key.clone())?;
         let mutation = input.client_mutation_id.clone();
@@ -133,7 +133,7 @@ impl ModuleMutation {
     async fn remove_module(
         &self,
         ctx: &Context<'_>,
-        input: RemoveModuleInput,
+        #[graphql(desc = "The module")] input: RemoveModuleInput,
     ) -> Result<RemoveModulePayload> {
         let call = Call::new(ctx, input.idempotency_key.clone())?;
         let mutation = input.client_mutation_id.clone();
@@ -144,7 +144,7 @@ impl ModuleMutation {
     async fn reorder_modules(
         &self,
         ctx: &Context<'_>,
-        input: ReorderModulesInput,
+        #[graphql(desc = "The course and the order")] input: ReorderModulesInput,
     ) -> Result<ReorderModulesPayload> {
         let call = Call::new(ctx, input.idempotency_key.clone())?;
         let mutation = input.client_mutation_id.clone();
