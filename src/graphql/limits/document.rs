@@ -242,7 +242,7 @@ impl<'a> Sizes<'a> {
         if let Some(asked) = asked.max() {
             return usize::try_from(asked).unwrap_or(0);
         }
-        match argument("ids") {
+        match argument("ids").or_else(|| argument("representations")) {
             Some(Given::List(length)) => length,
             _ if is_page => usize::try_from(DEFAULT_PAGE).unwrap_or(1),
             _ => 1,

@@ -154,6 +154,7 @@ fn a_field_costs_one_and_a_page_as_often_as_it_is_long() {
         ("{ list { ... on T { ...F } } } fragment F on T { edges { a } }", 41),
         ("{ node { ...F } } fragment F on T { list(first: 10) { nodes { a } } }", 22),
         ("{ nodes(ids: [1, 2, 3]) { a } }", 4),
+        ("{ _entities(representations: [{ a: 1 }, { a: 2 }]) { a } }", 3),
         ("{ payload { query { nodes(ids: [1, 2, 3]) { a } } } }", 6),
         ("{ a @skip(if: true) b @include(if: false) c @skip(if: false) }", 1),
         ("{ ...F @skip(if: true) } fragment F on T { a }", 0),
