@@ -21,6 +21,7 @@ use super::identity::Identity;
 use super::metrics::Metrics;
 use super::tasks::Tasks;
 use crate::commands::Commands;
+use crate::commands::idempotency::forget_old_keys;
 use crate::event_store::wake::Head;
 use crate::event_store::{Appender, migrate};
 use crate::graphql::{self, Parts};
@@ -159,6 +160,7 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Running>
         let (appender, task) = Appender::new(appender_pool, head.clone());
         appender_task = Some(tokio::spawn(task));
         tasks.spawn("notifier", head.notify_others(pool.clone(), background.clone()));
+        tasks.spawn("old keys", forget_old_keys(pool.clone(), background.clone()));
         let observed = metrics.clone();
         let commands =
             Commands::new(pool.clone(), appender, config.command_timeout, move |outcome| {

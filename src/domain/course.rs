@@ -1,10 +1,11 @@
-//! The course: its content and lifecycle, `DRAFT ⇄ PUBLISHED → ARCHIVED`, `DELETED` from any of them.
+//! The course: its content and lifecycle, `DRAFT ⇄ PUBLISHED → ARCHIVED → PUBLISHED`, `DELETED` from any of them.
 //!
 //! Seats are a consistency boundary of their own (`seats`): nothing here counts students.
 
 mod command;
 mod decide;
 mod event;
+mod module;
 #[cfg(test)]
 mod tests;
 
@@ -13,10 +14,13 @@ use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
 use serde::{Deserialize, Serialize};
 
-pub use self::command::{CourseAction, CourseCommand, CoursePatch, ModulePatch, NewCourse};
+pub use self::command::{
+    CourseAction, CourseCommand, CoursePatch, ItemPatch, ModulePatch, NewCourse, NewItem,
+};
 pub use self::event::CourseEvent;
+pub use self::module::{ItemKind, Module, ModuleItem, PublicationState};
 use super::actor::{Actor, Role};
-use super::ids::{CourseId, ModuleId, UserId};
+use super::ids::{CourseId, ItemId, ModuleId, UserId};
 use super::refusal::Refusal;
 use super::values::json_len;
 
@@ -31,6 +35,8 @@ pub enum CourseStatus {
     Draft,
     /// Everybody sees it, students enroll.
     Published,
+    /// Concluded: its instructors see it, nobody enrolls, seats stay as they are.
+    Archived,
     /// Gone for ever; its enrollments stay as they are.
     Deleted,
 }
@@ -42,47 +48,10 @@ impl CourseStatus {
             Self::Missing => "MISSING",
             Self::Draft => "DRAFT",
             Self::Published => "PUBLISHED",
+            Self::Archived => "ARCHIVED",
             Self::Deleted => "DELETED",
         }
     }
-}
-
-/// Whether a module shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum PublicationState {
-    /// Only instructors see it.
-    Unpublished,
-    /// Whoever sees the course sees it.
-    #[default]
-    Published,
-}
-
-impl PublicationState {
-    /// The state as it stands on Kafka and in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unpublished => "UNPUBLISHED",
-            Self::Published => "PUBLISHED",
-        }
-    }
-}
-
-/// An ordered unit of a course. Its position is its index in [`Course::modules`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Module {
-    /// Its id.
-    pub id: ModuleId,
-    /// 1..255 characters.
-    pub title: String,
-    /// At most 16 KiB.
-    pub summary: Option<String>,
-    /// Whether it shows.
-    pub state: PublicationState,
-    /// The course version that added it.
-    pub added_in: u64,
-    /// The course version that changed it last.
-    pub changed_in: u64,
 }
 
 /// The state of a course: the fold of its stream.
@@ -131,7 +100,9 @@ impl Course {
         match self.status {
             CourseStatus::Missing => false,
             CourseStatus::Published => true,
-            CourseStatus::Draft | CourseStatus::Deleted => actor.admin() || self.taught_by(actor),
+            CourseStatus::Draft | CourseStatus::Archived | CourseStatus::Deleted => {
+                actor.admin() || self.taught_by(actor)
+            }
         }
     }
 
@@ -151,17 +122,21 @@ impl Course {
         self.modules.iter().find(|module| module.id == *id)
     }
 
+    /// The item with this id, and the module that holds it.
+    pub fn item(&self, id: &ItemId) -> Option<(&Module, &ModuleItem)> {
+        self.modules.iter().find_map(|module| module.item(id).map(|item| (module, item)))
+    }
+
     /// Upper bound of the bytes that the JSON of this course takes on Kafka, `changes` and envelope aside.
     pub fn outgoing_bytes(&self) -> usize {
         let list = |items: &[String]| items.iter().map(|item| json_len(item) + 1).sum::<usize>();
         let ids = |ids: &[UserId]| ids.iter().map(|id| json_len(id.as_str()) + 1).sum::<usize>();
-        let module = |module: &Module| json_len(module.id.as_str()) + json_len(&module.title) + 64;
         json_len(&self.code)
             + json_len(&self.title)
             + self.description.as_deref().map_or(0, json_len)
             + list(&self.tags)
             + 2 * ids(&self.instructor_ids)
-            + self.modules.iter().map(module).sum::<usize>()
+            + self.modules.iter().map(Module::summary_bytes).sum::<usize>()
     }
 }
 
@@ -219,7 +194,17 @@ impl Aggregate for Course {
                     modules: Vec::new(),
                 };
             }
-            CourseEvent::CoursePublished {} => self.status = CourseStatus::Published,
+            CourseEvent::CoursePublished {} | CourseEvent::CourseRestored {} => {
+                self.status = CourseStatus::Published;
+            }
+            CourseEvent::CourseUnpublished {} => self.status = CourseStatus::Draft,
+            CourseEvent::CourseArchived {} => self.status = CourseStatus::Archived,
+            CourseEvent::InstructorAssigned { instructor_id } => {
+                self.instructor_ids.push(instructor_id);
+            }
+            CourseEvent::InstructorRemoved { instructor_id } => {
+                self.instructor_ids.retain(|id| *id != instructor_id);
+            }
             CourseEvent::CourseDetailsChanged { code, title, description, tags, passing_score } => {
                 assign(&mut self.code, code);
                 assign(&mut self.title, title);
@@ -240,27 +225,14 @@ impl Aggregate for Course {
             }
             CourseEvent::CourseCapacityChanged { capacity } => self.capacity = capacity,
             CourseEvent::CourseDeleted { reason: _ } => self.status = CourseStatus::Deleted,
-            CourseEvent::ModuleAdded { module_id, title, summary, position } => {
-                let module = Module {
-                    id: module_id,
-                    title,
-                    summary,
-                    state: PublicationState::Published,
-                    added_in: self.version,
-                    changed_in: self.version,
-                };
-                let index = usize::try_from(position).unwrap_or(usize::MAX);
-                self.modules.insert(index.min(self.modules.len()), module);
-            }
-            CourseEvent::ModuleDetailsChanged { module_id, title, summary, state } => {
-                let version = self.version;
-                if let Some(module) = self.modules.iter_mut().find(|m| m.id == module_id) {
-                    assign(&mut module.title, title);
-                    assign(&mut module.summary, summary);
-                    assign(&mut module.state, state);
-                    module.changed_in = version;
-                }
-            }
+            CourseEvent::ModuleAdded { .. }
+            | CourseEvent::ModuleDetailsChanged { .. }
+            | CourseEvent::ModuleRemoved { .. }
+            | CourseEvent::ModulesReordered { .. }
+            | CourseEvent::ModuleItemAdded { .. }
+            | CourseEvent::ModuleItemChanged { .. }
+            | CourseEvent::ModuleItemRemoved { .. }
+            | CourseEvent::ModuleItemsReordered { .. } => self.apply_to_modules(event),
         }
     }
 }

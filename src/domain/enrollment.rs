@@ -4,11 +4,13 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
 use serde::{Deserialize, Serialize};
 
-use super::ids::{CourseId, UserId};
+use super::ids::{CourseId, ItemId, UserId};
 use super::refusal::Refusal;
 
 /// Where an enrollment stands.
@@ -62,6 +64,8 @@ pub enum EnrollmentCommand {
     Promote,
     /// The student leaves.
     Withdraw { reason: Option<String> },
+    /// The student is done with an item.
+    CompleteItem { item: ItemId },
 }
 
 /// A stored fact about an enrollment.
@@ -79,6 +83,8 @@ pub enum EnrollmentEvent {
         #[serde(default)]
         reason: Option<String>,
     },
+    /// The student is done with an item of a module.
+    ModuleItemCompleted { course_id: CourseId, student_id: UserId, item_id: ItemId },
 }
 
 impl EnrollmentEvent {
@@ -88,6 +94,7 @@ impl EnrollmentEvent {
             Self::StudentEnrolled { .. } => "StudentEnrolled",
             Self::StudentWaitlisted { .. } => "StudentWaitlisted",
             Self::StudentWithdrawn { .. } => "StudentWithdrawn",
+            Self::ModuleItemCompleted { .. } => "ModuleItemCompleted",
         }
     }
 }
@@ -119,6 +126,10 @@ pub struct Enrollment {
     pub enrolled_in: Option<u64>,
     /// The version that withdrew the student, where they are withdrawn.
     pub withdrawn_in: Option<u64>,
+    /// The items that the student is done with, also those that the course no longer has.
+    pub completed: BTreeSet<ItemId>,
+    /// The version that completed an item last.
+    pub active_in: Option<u64>,
 }
 
 impl Enrollment {
@@ -130,6 +141,22 @@ impl Enrollment {
                 Err(Refusal::AlreadyEnrolled)
             }
         }
+    }
+
+    /// Refuses where the caller has seen another version.
+    pub fn check_version(&self, expected: Option<u64>) -> Result<(), Refusal> {
+        match expected {
+            Some(expected) if expected != self.version => {
+                let (object, actual) = ("enrollment", self.version);
+                Err(Refusal::VersionConflict { object, expected, actual })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a student who has no seat.
+    pub fn check_seat(&self) -> Result<(), Refusal> {
+        if self.status == EnrollmentStatus::Active { Ok(()) } else { Err(Refusal::NotEnrolled) }
     }
 
     /// Decides what `command` means. Pure and total.
@@ -176,6 +203,17 @@ impl Enrollment {
                     }
                 }
             },
+            EnrollmentCommand::CompleteItem { item } => {
+                self.check_seat()?;
+                if self.completed.contains(item) {
+                    return Ok(Vec::new());
+                }
+                EnrollmentEvent::ModuleItemCompleted {
+                    course_id: self.course_id.clone(),
+                    student_id: self.student_id.clone(),
+                    item_id: item.clone(),
+                }
+            }
         };
         Ok(vec![event])
     }
@@ -224,6 +262,12 @@ impl Aggregate for Enrollment {
             EnrollmentEvent::StudentWithdrawn { .. } => {
                 self.status = EnrollmentStatus::Withdrawn;
                 self.withdrawn_in = Some(self.version);
+            }
+            EnrollmentEvent::ModuleItemCompleted { course_id, student_id, item_id } => {
+                self.course_id = course_id;
+                self.student_id = student_id;
+                self.completed.insert(item_id);
+                self.active_in = Some(self.version);
             }
         }
     }

@@ -140,6 +140,17 @@ mod tests {
         Course(CourseEvent::CourseDeleted),
         Course(CourseEvent::ModuleAdded),
         Course(CourseEvent::ModuleDetailsChanged),
+        Course(CourseEvent::CourseUnpublished),
+        Course(CourseEvent::CourseArchived),
+        Course(CourseEvent::CourseRestored),
+        Course(CourseEvent::InstructorAssigned),
+        Course(CourseEvent::InstructorRemoved),
+        Course(CourseEvent::ModuleRemoved),
+        Course(CourseEvent::ModulesReordered),
+        Course(CourseEvent::ModuleItemAdded),
+        Course(CourseEvent::ModuleItemChanged),
+        Course(CourseEvent::ModuleItemRemoved),
+        Course(CourseEvent::ModuleItemsReordered),
         Seats(SeatsEvent::SeatsDefined),
         Seats(SeatsEvent::SeatsOpened),
         Seats(SeatsEvent::SeatsClosed),
@@ -152,6 +163,7 @@ mod tests {
         Enrollment(EnrollmentEvent::StudentEnrolled),
         Enrollment(EnrollmentEvent::StudentWaitlisted),
         Enrollment(EnrollmentEvent::StudentWithdrawn),
+        Enrollment(EnrollmentEvent::ModuleItemCompleted),
     ];
 
     fn fixtures() -> PathBuf {
@@ -200,6 +212,17 @@ mod tests {
             r#"{"CourseDeleted":{}}"#,
             r#"{"ModuleAdded":{"module_id":"m1","title":"T","position":0}}"#,
             r#"{"ModuleDetailsChanged":{"module_id":"m1"}}"#,
+            r#"{"CourseUnpublished":{}}"#,
+            r#"{"CourseArchived":{}}"#,
+            r#"{"CourseRestored":{}}"#,
+            r#"{"InstructorAssigned":{"instructor_id":"i"}}"#,
+            r#"{"InstructorRemoved":{"instructor_id":"i"}}"#,
+            r#"{"ModuleRemoved":{"module_id":"m1"}}"#,
+            r#"{"ModulesReordered":{"module_ids":[]}}"#,
+            r#"{"ModuleItemAdded":{"module_id":"m1","item_id":"t1","kind":"PAGE","title":"T","required":true,"position":0}}"#,
+            r#"{"ModuleItemChanged":{"module_id":"m1","item_id":"t1"}}"#,
+            r#"{"ModuleItemRemoved":{"module_id":"m1","item_id":"t1"}}"#,
+            r#"{"ModuleItemsReordered":{"module_id":"m1","item_ids":[]}}"#,
             r#"{"SeatsDefined":{}}"#,
             r#"{"SeatsOpened":{}}"#,
             r#"{"SeatsClosed":{}}"#,
@@ -212,6 +235,7 @@ mod tests {
             r#"{"StudentEnrolled":{"course_id":"c1","student_id":"s","via":"DIRECT"}}"#,
             r#"{"StudentWaitlisted":{"course_id":"c1","student_id":"s"}}"#,
             r#"{"StudentWithdrawn":{"course_id":"c1","student_id":"s"}}"#,
+            r#"{"ModuleItemCompleted":{"course_id":"c1","student_id":"s","item_id":"t1"}}"#,
         ];
         for ((stream, name), payload) in NAMES.iter().zip(minimal) {
             let payload: Value = serde_json::from_str(payload).unwrap();

@@ -42,6 +42,18 @@ id! {
     ModuleId
 }
 id! {
+    /// An item of a module; the same form as a course id.
+    ItemId
+}
+id! {
+    /// A video of the transcoding service: a trimmed text of 1..256 bytes.
+    VideoId
+}
+id! {
+    /// An assessment of the assessment service: a trimmed text of 1..256 bytes.
+    AssessmentId
+}
+id! {
     /// A user (student, instructor, admin) as the user management service names them: a trimmed text of 1..128 bytes.
     UserId
 }
@@ -60,41 +72,50 @@ fn opaque(text: &str, field: &'static str) -> Result<Arc<str>, Refusal> {
     }
 }
 
-impl CourseId {
-    /// Reads an id that a caller gave.
-    pub fn parse(text: &str, field: &'static str) -> Result<Self, Refusal> {
-        opaque(text, field).map(Self)
-    }
+macro_rules! our_id {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// Reads an id that a caller gave.
+            pub fn parse(text: &str, field: &'static str) -> Result<Self, Refusal> {
+                opaque(text, field).map(Self)
+            }
 
-    /// An id of our own.
-    pub fn from_uuid(uuid: Uuid) -> Self {
-        Self(uuid.to_string().into())
-    }
+            /// An id of our own.
+            pub fn from_uuid(uuid: Uuid) -> Self {
+                Self(uuid.to_string().into())
+            }
+        }
+    )*};
 }
+our_id!(CourseId, ModuleId, ItemId);
 
-impl ModuleId {
-    /// Reads an id that a caller gave.
-    pub fn parse(text: &str, field: &'static str) -> Result<Self, Refusal> {
-        opaque(text, field).map(Self)
-    }
-
-    /// An id of our own.
-    pub fn from_uuid(uuid: Uuid) -> Self {
-        Self(uuid.to_string().into())
-    }
+/// Surrounding white space is not part of an id that another service gave.
+fn foreign(text: &str, longest: usize) -> Option<Arc<str>> {
+    let text = text.trim();
+    let lawful = (1..=longest).contains(&text.len()) && !text.chars().any(char::is_control);
+    lawful.then(|| text.into())
 }
 
 impl UserId {
     /// Reads a user's id: surrounding white space is not part of it.
     pub fn parse(text: &str, field: &'static str) -> Result<Self, Refusal> {
-        let text = text.trim();
-        if (1..=128).contains(&text.len()) && !text.chars().any(char::is_control) {
-            Ok(Self(text.into()))
-        } else {
-            Err(Refusal::invalid(field, "must be 1 to 128 bytes without control characters"))
-        }
+        let rule = "must be 1 to 128 bytes without control characters";
+        foreign(text, 128).map(Self).ok_or(Refusal::invalid(field, rule))
     }
 }
+
+macro_rules! reference {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// Reads a reference: surrounding white space is not part of it.
+            pub fn parse(text: &str, field: &'static str) -> Result<Self, Refusal> {
+                let rule = "must be 1 to 256 bytes without control characters";
+                foreign(text, 256).map(Self).ok_or(Refusal::invalid(field, rule))
+            }
+        }
+    )*};
+}
+reference!(VideoId, AssessmentId);
 
 impl EnrollmentId {
     /// The id of `student`'s enrollment in `course`. A course id holds no `/`, so no two pairs share a name.

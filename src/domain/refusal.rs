@@ -20,7 +20,10 @@ pub enum Code {
     AlreadyEnrolled,
     NotEnrolled,
     ModuleNotFound,
+    ModuleOrderMismatch,
     SeatsTaken,
+    IdempotencyKeyReused,
+    LastInstructor,
     LimitExceeded,
 }
 
@@ -41,7 +44,10 @@ impl Code {
             Self::AlreadyEnrolled => "ALREADY_ENROLLED",
             Self::NotEnrolled => "NOT_ENROLLED",
             Self::ModuleNotFound => "MODULE_NOT_FOUND",
+            Self::ModuleOrderMismatch => "MODULE_ORDER_MISMATCH",
             Self::SeatsTaken => "SEATS_TAKEN",
+            Self::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
+            Self::LastInstructor => "LAST_INSTRUCTOR",
             Self::LimitExceeded => "LIMIT_EXCEEDED",
         }
     }
@@ -73,8 +79,10 @@ pub enum Refusal {
         rule: &'static str,
     },
     /// The object has another version than the caller expected.
-    #[error("the course has version {actual}, not the expected {expected}")]
+    #[error("the {object} has version {actual}, not the expected {expected}")]
     VersionConflict {
+        /// What it is about.
+        object: &'static str,
         /// What the caller expected.
         expected: u64,
         /// What it has.
@@ -114,12 +122,36 @@ pub enum Refusal {
     /// The course has no such module.
     #[error("the course has no such module")]
     ModuleNotFound,
+    /// The caller has used this idempotency key for something else.
+    #[error("this key came with another input already; take a new one")]
+    IdempotencyKeyReused,
     /// The course has seats taken and `force` was not given.
     #[error("{taken} seats are taken; pass force to delete all the same")]
     SeatsTaken {
         /// How many.
         taken: u32,
     },
+    /// The course has seats taken or students who wait.
+    #[error(
+        "{taken} seats are taken and {waiting} students wait for one; unpublishing needs none of both"
+    )]
+    SeatsInUse {
+        /// How many have a seat.
+        taken: u32,
+        /// How many wait.
+        waiting: u32,
+    },
+    /// An order that leaves something out, names it twice or names what is not there.
+    #[error("{field} must name every {object} exactly once and nothing else")]
+    OrderMismatch {
+        /// The input field.
+        field: &'static str,
+        /// What is put in order.
+        object: &'static str,
+    },
+    /// Somebody must teach the course.
+    #[error("the last instructor of a course cannot be removed")]
+    LastInstructor,
     /// A limit on size or number would be passed.
     #[error("{field} would pass its limit: {rule}")]
     LimitExceeded {
@@ -146,6 +178,11 @@ impl Refusal {
         Self::NotFound { object: "enrollment", field: "enrollmentId" }
     }
 
+    /// No such module item, or none that the caller may see.
+    pub const fn item_not_found() -> Self {
+        Self::NotFound { object: "module item", field: "moduleItemId" }
+    }
+
     /// The stable code.
     pub fn code(&self) -> Code {
         match self {
@@ -162,7 +199,10 @@ impl Refusal {
             Self::AlreadyEnrolled => Code::AlreadyEnrolled,
             Self::NotEnrolled => Code::NotEnrolled,
             Self::ModuleNotFound => Code::ModuleNotFound,
-            Self::SeatsTaken { .. } => Code::SeatsTaken,
+            Self::IdempotencyKeyReused => Code::IdempotencyKeyReused,
+            Self::SeatsTaken { .. } | Self::SeatsInUse { .. } => Code::SeatsTaken,
+            Self::OrderMismatch { .. } => Code::ModuleOrderMismatch,
+            Self::LastInstructor => Code::LastInstructor,
             Self::LimitExceeded { .. } => Code::LimitExceeded,
         }
     }
@@ -172,12 +212,15 @@ impl Refusal {
         match self {
             Self::Invalid { field, .. }
             | Self::NotFound { field, .. }
+            | Self::OrderMismatch { field, .. }
             | Self::LimitExceeded { field, .. } => Some(field),
             Self::VersionConflict { .. } => Some("expectedVersion"),
             Self::CodeTaken => Some("code"),
+            Self::IdempotencyKeyReused => Some("idempotencyKey"),
             Self::CourseIdTaken => Some("id"),
             Self::ModuleNotFound => Some("moduleId"),
             Self::SeatsTaken { .. } => Some("force"),
+            Self::LastInstructor => Some("instructorId"),
             _ => None,
         }
     }

@@ -1,6 +1,8 @@
 //! Commands that concern several streams of one course, decided as one: a course's lifecycle moves its seats, a seat
 //! moves enrollments. Pure; the append makes the parts one transaction.
 
+use std::borrow::Cow;
+
 use cqrs_es::Aggregate;
 
 use chrono::{DateTime, Utc};
@@ -61,6 +63,8 @@ pub struct Withdraw {
     pub student: UserId,
     /// Why.
     pub reason: Option<String>,
+    /// The version of the enrollment that the caller has seen; another one is a CONFLICT.
+    pub expected_version: Option<u64>,
 }
 
 /// What the decisions of one course stand on.
@@ -85,14 +89,12 @@ impl Room<'_> {
     pub fn change_course(&self, command: &CourseCommand) -> Result<Changes, Undecided> {
         let course = self.course.decide(command)?;
         let mut changes = Changes::default();
-        let mut after = self.course.clone();
-        let mut seats = self.seats.clone();
+        let mut seats = Cow::Borrowed(self.seats);
         for event in &course {
-            after.apply(event.clone());
-            let Some(command) = seats_command(event, &after) else { continue };
+            let Some(command) = seats_command(event, self.course) else { continue };
             for event in seats.decide(&command)? {
                 self.promote(event.promoted(), &mut changes)?;
-                seats.apply(event.clone());
+                seats.to_mut().apply(event.clone());
                 changes.seats.push(event);
             }
         }
@@ -124,13 +126,14 @@ impl Room<'_> {
 
     /// A student gives their seat or their place on the waitlist back; the first who waits gets the seat.
     pub fn withdraw(&self, command: &Withdraw) -> Result<Changes, Undecided> {
-        let Withdraw { actor, student, reason } = command;
+        let Withdraw { actor, student, reason, expected_version } = command;
         let own = actor.id == *student && actor.role != Role::Other;
         if !(actor.admin() || own || self.course.taught_by(actor)) {
             return Err(Refusal::enrollment_not_found().into());
         }
         reason.as_deref().map_or(Ok(()), values::reason)?;
         let enrollment = self.known(student)?;
+        enrollment.check_version(*expected_version)?;
         let events = enrollment.decide(&EnrollmentCommand::Withdraw { reason: reason.clone() })?;
         let mut changes = Changes::default();
         if events.is_empty() {
@@ -161,7 +164,7 @@ impl Room<'_> {
         }
     }
 
-    fn known(&self, student: &UserId) -> Result<&Enrollment, Undecided> {
+    pub(super) fn known(&self, student: &UserId) -> Result<&Enrollment, Undecided> {
         (self.enrollment)(student).ok_or_else(|| Undecided::Needs(vec![student.clone()]))
     }
 
@@ -179,8 +182,8 @@ impl Room<'_> {
     }
 }
 
-/// What an event of the course asks of its seats.
-fn seats_command(event: &CourseEvent, after: &Course) -> Option<SeatsCommand> {
+/// What an event of the course asks of its seats. No command changes the window of a course twice.
+fn seats_command(event: &CourseEvent, before: &Course) -> Option<SeatsCommand> {
     match event {
         CourseEvent::CourseCreated {
             capacity, enrollment_opens_at, enrollment_closes_at, ..
@@ -189,18 +192,32 @@ fn seats_command(event: &CourseEvent, after: &Course) -> Option<SeatsCommand> {
             opens_at: *enrollment_opens_at,
             closes_at: *enrollment_closes_at,
         }),
-        CourseEvent::CoursePublished {} => Some(SeatsCommand::Open),
-        CourseEvent::CourseScheduleChanged { .. } => Some(SeatsCommand::SetWindow {
-            opens_at: after.enrollment_opens_at,
-            closes_at: after.enrollment_closes_at,
+        CourseEvent::CoursePublished {} | CourseEvent::CourseRestored {} => {
+            Some(SeatsCommand::Open)
+        }
+        CourseEvent::CourseUnpublished {}
+        | CourseEvent::CourseArchived {}
+        | CourseEvent::CourseDeleted { .. } => Some(SeatsCommand::Close),
+        CourseEvent::CourseScheduleChanged {
+            enrollment_opens_at, enrollment_closes_at, ..
+        } => Some(SeatsCommand::SetWindow {
+            opens_at: enrollment_opens_at.unwrap_or(before.enrollment_opens_at),
+            closes_at: enrollment_closes_at.unwrap_or(before.enrollment_closes_at),
         }),
         CourseEvent::CourseCapacityChanged { capacity } => {
             Some(SeatsCommand::SetCapacity { capacity: *capacity })
         }
-        CourseEvent::CourseDeleted { .. } => Some(SeatsCommand::Close),
         CourseEvent::CourseDetailsChanged { .. }
+        | CourseEvent::InstructorAssigned { .. }
+        | CourseEvent::InstructorRemoved { .. }
         | CourseEvent::ModuleAdded { .. }
-        | CourseEvent::ModuleDetailsChanged { .. } => None,
+        | CourseEvent::ModuleDetailsChanged { .. }
+        | CourseEvent::ModuleRemoved { .. }
+        | CourseEvent::ModulesReordered { .. }
+        | CourseEvent::ModuleItemAdded { .. }
+        | CourseEvent::ModuleItemChanged { .. }
+        | CourseEvent::ModuleItemRemoved { .. }
+        | CourseEvent::ModuleItemsReordered { .. } => None,
     }
 }
 

@@ -2,11 +2,14 @@
 
 use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Deserializer};
+use url::Url;
 
 use super::refusal::Refusal;
 
 /// The most modules that a course may have.
 pub const MAX_MODULES: usize = 200;
+/// The most items that a module may have.
+pub const MAX_ITEMS: usize = 500;
 /// The most instructors of a course.
 pub const MAX_INSTRUCTORS: usize = 50;
 /// The most waiting students that one command may promote.
@@ -19,6 +22,7 @@ const MAX_TAGS: usize = 50;
 const MAX_TAG_BYTES: usize = 64;
 const MAX_DESCRIPTION_BYTES: usize = 16 * 1024;
 const MAX_REASON_BYTES: usize = 1_024;
+const MAX_URL_BYTES: usize = 2_048;
 
 /// A field of a patch: absent, null or a value.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -108,6 +112,24 @@ pub fn reason(text: &str) -> Result<(), Refusal> {
         return Err(Refusal::invalid("reason", "must be at most 1 KiB"));
     }
     Ok(())
+}
+
+/// A URL: absolute, of the web, at most 2,048 bytes. It is kept as it was written.
+pub fn url(text: &str) -> Result<(), Refusal> {
+    if text.len() > MAX_URL_BYTES {
+        return Err(Refusal::invalid("url", "must be at most 2,048 bytes"));
+    }
+    // The parser mends what browsers mend: white space, a missing slash.
+    let clean = !text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\');
+    let on_the_web = |url: Url| {
+        let scheme = url.scheme();
+        let host = text.get(scheme.len()..).and_then(|rest| rest.strip_prefix("://"));
+        matches!(scheme, "http" | "https") && host.is_some_and(|host| !host.starts_with('/'))
+    };
+    if clean && Url::parse(text).is_ok_and(on_the_web) {
+        return Ok(());
+    }
+    Err(Refusal::invalid("url", "must be an absolute http or https URL without white space"))
 }
 
 /// Tags: at most 50 of 1..64 bytes, none twice.

@@ -25,6 +25,8 @@ pub(super) enum CourseStatus {
     Draft,
     /// Everybody sees it, students enroll.
     Published,
+    /// Concluded: its instructors see it, nobody enrolls.
+    Archived,
     /// Gone for ever.
     Deleted,
 }
@@ -112,6 +114,7 @@ impl Course {
     pub(super) fn from_row(row: CourseRow) -> Self {
         let status = match row.status.as_str() {
             "PUBLISHED" => CourseStatus::Published,
+            "ARCHIVED" => CourseStatus::Archived,
             "DELETED" => CourseStatus::Deleted,
             _ => CourseStatus::Draft,
         };
@@ -135,6 +138,7 @@ impl Course {
     pub(super) fn committed(state: &State, position: Position) -> Self {
         let status = match state.status {
             Status::Published => CourseStatus::Published,
+            Status::Archived => CourseStatus::Archived,
             Status::Deleted => CourseStatus::Deleted,
             Status::Draft | Status::Missing => CourseStatus::Draft,
         };

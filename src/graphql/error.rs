@@ -85,8 +85,14 @@ catalogue! {
     NotEnrolled = "NOT_ENROLLED", retryable: false, "Enroll the student first.";
     /// The course has no such module.
     ModuleNotFound = "MODULE_NOT_FOUND", retryable: false, "Read the modules of the course again.";
-    /// Seats are taken; deleting needs `force`.
-    SeatsTaken = "SEATS_TAKEN", retryable: false, "Let a person confirm, then pass `force`.";
+    /// The order leaves something out, names it twice or names what is not there.
+    ModuleOrderMismatch = "MODULE_ORDER_MISMATCH", retryable: false, "Read the modules or items again, and name each once.";
+    /// Seats are taken: deleting needs `force`; unpublishing needs that nobody waits either.
+    SeatsTaken = "SEATS_TAKEN", retryable: false, "Let a person confirm, then pass `force`; archive instead of unpublishing.";
+    /// Somebody must teach the course.
+    LastInstructor = "LAST_INSTRUCTOR", retryable: false, "Assign another instructor first.";
+    /// The caller has used this idempotency key with another input already.
+    IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED", retryable: false, "Take a new key for each intention.";
     /// A limit on size or number would be passed; in `errors[]`, `extensions.limit` says which.
     LimitExceeded = "LIMIT_EXCEEDED", retryable: false, "Ask for less: fewer fields, smaller pages, several requests.";
     /// The server does not have the document with this hash.
@@ -96,7 +102,7 @@ catalogue! {
     /// The user management service does not answer, so nobody knows who is calling. Nothing was done.
     UserServiceUnavailable = "USER_SERVICE_UNAVAILABLE", retryable: true, "Try again, ever more slowly.";
     /// No answer in time: a command may or may not have been carried out.
-    Timeout = "TIMEOUT", retryable: true, "Read what became of it, then try again.";
+    Timeout = "TIMEOUT", retryable: true, "Send it again with the same `idempotencyKey`; without one, read first what became of it.";
     /// Too much is under way. Nothing was done.
     RateLimited = "RATE_LIMITED", retryable: true, "Try again, ever more slowly.";
     /// The read model has not reached `minPosition` in time.
@@ -133,7 +139,10 @@ impl From<Code> for ErrorCode {
             Code::AlreadyEnrolled => Self::AlreadyEnrolled,
             Code::NotEnrolled => Self::NotEnrolled,
             Code::ModuleNotFound => Self::ModuleNotFound,
+            Code::ModuleOrderMismatch => Self::ModuleOrderMismatch,
             Code::SeatsTaken => Self::SeatsTaken,
+            Code::IdempotencyKeyReused => Self::IdempotencyKeyReused,
+            Code::LastInstructor => Self::LastInstructor,
             Code::LimitExceeded => Self::LimitExceeded,
         }
     }

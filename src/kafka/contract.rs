@@ -1,7 +1,7 @@
 //! The outgoing messages: what the outside world hears of a command. Pure.
 //!
 //! One message per command, topic and entity, with the id and version of the entity's last event in the command and
-//! the state of the course exactly after it. In two steps, because that state has to be fetched in between: [`plan`]
+//! the state of the course exactly after it, or just before where the event took the entity away. In two steps, because that state has to be fetched in between: [`plan`]
 //! says what is to be told, [`Planned::render`] says it. Within a schema version changes are only additive.
 #![warn(missing_docs)]
 
@@ -22,7 +22,7 @@ use crate::domain::enrollment::EnrollmentEvent;
 use crate::domain::enrollment::Via;
 use crate::event_store::Recorded;
 
-/// The most bytes that a value takes beyond `Course::outgoing_bytes`: field names, times, numbers, `changes`.
+/// The most bytes that a value takes beyond `outgoing_bytes` of its course or module: field names, times, numbers, `changes`.
 pub const ENVELOPE_BYTES: usize = 2 * 1024;
 /// The most bytes of a value: consumers may rely on it.
 pub const MAX_VALUE_BYTES: usize = 256 * 1024;
@@ -91,7 +91,14 @@ fn told(event: &Event) -> Option<(Topic, Entity<'_>, Vec<&'static str>)> {
     match event {
         Event::Course(event) => match event {
             CourseEvent::CourseCreated { .. } => course(Topic::CourseCreation, vec![]),
-            CourseEvent::CoursePublished {} => course(Topic::CourseUpdate, vec!["status"]),
+            CourseEvent::CoursePublished {}
+            | CourseEvent::CourseUnpublished {}
+            | CourseEvent::CourseArchived {}
+            | CourseEvent::CourseRestored {} => course(Topic::CourseUpdate, vec!["status"]),
+            CourseEvent::InstructorAssigned { .. } | CourseEvent::InstructorRemoved { .. } => {
+                course(Topic::CourseUpdate, vec!["instructorIds"])
+            }
+            CourseEvent::ModulesReordered { .. } => course(Topic::CourseUpdate, vec!["modules"]),
             CourseEvent::CourseDetailsChanged { code, title, description, tags, passing_score } => {
                 let changes = [
                     code.as_ref().map(|_| "code"),
@@ -132,6 +139,15 @@ fn told(event: &Event) -> Option<(Topic, Entity<'_>, Vec<&'static str>)> {
                 let changes = changes.into_iter().flatten().collect();
                 Some((Topic::ModuleUpdate, Entity::Module(module_id), changes))
             }
+            CourseEvent::ModuleRemoved { module_id } => {
+                Some((Topic::ModuleUpdate, Entity::Module(module_id), vec!["status"]))
+            }
+            CourseEvent::ModuleItemAdded { module_id, .. }
+            | CourseEvent::ModuleItemChanged { module_id, .. }
+            | CourseEvent::ModuleItemRemoved { module_id, .. }
+            | CourseEvent::ModuleItemsReordered { module_id, .. } => {
+                Some((Topic::ModuleUpdate, Entity::Module(module_id), vec!["items"]))
+            }
         },
         Event::Enrollment(event) => match event {
             EnrollmentEvent::StudentEnrolled { course_id: _, student_id, via } => {
@@ -139,7 +155,8 @@ fn told(event: &Event) -> Option<(Topic, Entity<'_>, Vec<&'static str>)> {
                 Some((Topic::StudentEnrolled, entity, vec![]))
             }
             EnrollmentEvent::StudentWaitlisted { .. }
-            | EnrollmentEvent::StudentWithdrawn { .. } => None,
+            | EnrollmentEvent::StudentWithdrawn { .. }
+            | EnrollmentEvent::ModuleItemCompleted { .. } => None,
         },
         Event::Seats(_) => None, // an inner boundary, nobody else's business
     }

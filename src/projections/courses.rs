@@ -85,8 +85,24 @@ impl Projection for Courses {
         match event {
             CourseEvent::CourseCreated { .. }
             | CourseEvent::ModuleAdded { .. }
-            | CourseEvent::ModuleDetailsChanged { .. } => {}
-            CourseEvent::CoursePublished {} => set_status(row, CourseStatus::Published),
+            | CourseEvent::ModuleDetailsChanged { .. }
+            | CourseEvent::ModuleRemoved { .. }
+            | CourseEvent::ModulesReordered { .. }
+            | CourseEvent::ModuleItemAdded { .. }
+            | CourseEvent::ModuleItemChanged { .. }
+            | CourseEvent::ModuleItemRemoved { .. }
+            | CourseEvent::ModuleItemsReordered { .. } => {}
+            CourseEvent::CoursePublished {} | CourseEvent::CourseRestored {} => {
+                set_status(row, CourseStatus::Published);
+            }
+            CourseEvent::CourseUnpublished {} => set_status(row, CourseStatus::Draft),
+            CourseEvent::CourseArchived {} => set_status(row, CourseStatus::Archived),
+            CourseEvent::InstructorAssigned { instructor_id } => {
+                row.instructor_ids.push(instructor_id.to_string());
+            }
+            CourseEvent::InstructorRemoved { instructor_id } => {
+                row.instructor_ids.retain(|id| id != instructor_id.as_str());
+            }
             CourseEvent::CourseDeleted { .. } => set_status(row, CourseStatus::Deleted),
             CourseEvent::CourseDetailsChanged { code, title, description, tags, passing_score } => {
                 assign(&mut row.code, code.as_ref());

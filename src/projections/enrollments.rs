@@ -41,7 +41,8 @@ impl Projection for Enrollments {
         let Event::Enrollment(event) = &recorded.event else { return };
         let (EnrollmentEvent::StudentEnrolled { course_id, student_id, .. }
         | EnrollmentEvent::StudentWaitlisted { course_id, student_id }
-        | EnrollmentEvent::StudentWithdrawn { course_id, student_id, .. }) = event;
+        | EnrollmentEvent::StudentWithdrawn { course_id, student_id, .. }
+        | EnrollmentEvent::ModuleItemCompleted { course_id, student_id, .. }) = event;
         let at = recorded.recorded_at;
         let row = row.get_or_insert_with(|| EnrollmentRow {
             enrollment_id: recorded.stream.id.to_string(),
@@ -77,6 +78,7 @@ impl Projection for Enrollments {
                 row.waitlisted_from = None;
                 EnrollmentStatus::Withdrawn
             }
+            EnrollmentEvent::ModuleItemCompleted { .. } => return,
         };
         status.as_str().clone_into(&mut row.status);
     }

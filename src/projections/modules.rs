@@ -39,6 +39,17 @@ impl Projection for Modules {
             }
             CourseEvent::CourseCreated { .. }
             | CourseEvent::CoursePublished {}
+            | CourseEvent::CourseUnpublished {}
+            | CourseEvent::CourseArchived {}
+            | CourseEvent::CourseRestored {}
+            | CourseEvent::InstructorAssigned { .. }
+            | CourseEvent::InstructorRemoved { .. }
+            | CourseEvent::ModuleRemoved { .. }
+            | CourseEvent::ModulesReordered { .. }
+            | CourseEvent::ModuleItemAdded { .. }
+            | CourseEvent::ModuleItemChanged { .. }
+            | CourseEvent::ModuleItemRemoved { .. }
+            | CourseEvent::ModuleItemsReordered { .. }
             | CourseEvent::CourseDetailsChanged { .. }
             | CourseEvent::CourseScheduleChanged { .. }
             | CourseEvent::CourseCapacityChanged { .. }

@@ -17,6 +17,7 @@ mod graphql_http;
 mod http;
 mod http_limits;
 mod http_protocol;
+mod idempotency;
 mod identity;
 mod instance;
 mod kafkajs;

@@ -135,10 +135,21 @@ fn message(event: &Recorded) -> Option<(&'static str, String, String)> {
                 CourseEvent::ModuleAdded { module_id, .. } => {
                     ("Module-Creation", module_id.to_string())
                 }
-                CourseEvent::ModuleDetailsChanged { module_id, .. } => {
+                CourseEvent::ModuleDetailsChanged { module_id, .. }
+                | CourseEvent::ModuleRemoved { module_id }
+                | CourseEvent::ModuleItemAdded { module_id, .. }
+                | CourseEvent::ModuleItemChanged { module_id, .. }
+                | CourseEvent::ModuleItemRemoved { module_id, .. }
+                | CourseEvent::ModuleItemsReordered { module_id, .. } => {
                     ("Module-Update", module_id.to_string())
                 }
-                CourseEvent::CoursePublished { .. }
+                CourseEvent::CoursePublished {}
+                | CourseEvent::CourseUnpublished {}
+                | CourseEvent::CourseArchived {}
+                | CourseEvent::CourseRestored {}
+                | CourseEvent::InstructorAssigned { .. }
+                | CourseEvent::InstructorRemoved { .. }
+                | CourseEvent::ModulesReordered { .. }
                 | CourseEvent::CourseDetailsChanged { .. }
                 | CourseEvent::CourseScheduleChanged { .. }
                 | CourseEvent::CourseCapacityChanged { .. } => ("Course-Update", course()),

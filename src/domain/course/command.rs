@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::PublicationState;
+use super::{ItemKind, PublicationState};
 use crate::domain::actor::Actor;
-use crate::domain::ids::{CourseId, ModuleId, UserId};
+use crate::domain::ids::{AssessmentId, CourseId, ItemId, ModuleId, UserId, VideoId};
 use crate::domain::values::Patch;
 
 /// A command with who gives it and what they believe about the course.
@@ -18,16 +18,28 @@ pub struct CourseCommand {
     pub action: CourseAction,
 }
 
-/// What is asked of a course. `code_owner` is a looked-up fact: who holds the wanted code now.
+/// What is asked of a course. Looked-up facts are `code_owner`, who holds the wanted code now, and `seats_taken` and
+/// `waiting`, how many students have a seat or wait for one.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "the fields are those of the course")]
 pub enum CourseAction {
     Create { course: Box<NewCourse>, code_owner: Option<CourseId> },
     Update { patch: Box<CoursePatch>, code_owner: Option<CourseId> },
+    AssignInstructor { instructor_id: UserId },
+    RemoveInstructor { instructor_id: UserId },
     Publish,
+    Unpublish { seats_taken: u32, waiting: u32 },
+    Archive,
+    Restore,
     Delete { force: bool, reason: Option<String>, seats_taken: u32 },
     AddModule { module_id: ModuleId, title: String, summary: Option<String>, position: Option<i64> },
     UpdateModule { module_id: ModuleId, patch: ModulePatch },
+    RemoveModule { module_id: ModuleId },
+    ReorderModules { module_ids: Vec<ModuleId> },
+    AddItem { module_id: ModuleId, item: Box<NewItem> },
+    UpdateItem { item_id: ItemId, patch: ItemPatch },
+    RemoveItem { item_id: ItemId },
+    ReorderItems { module_id: ModuleId, item_ids: Vec<ItemId> },
 }
 
 /// A course to be.
@@ -73,5 +85,30 @@ pub struct CoursePatch {
 pub struct ModulePatch {
     pub title: Patch<String>,
     pub summary: Patch<String>,
+    pub state: Patch<PublicationState>,
+}
+
+/// An item to be.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the fields are those of the item")]
+pub struct NewItem {
+    pub id: ItemId,
+    pub kind: ItemKind,
+    pub title: String,
+    pub required: bool,
+    /// Where it goes; absent is the end.
+    pub position: Option<i64>,
+    pub url: Option<String>,
+    pub video_id: Option<VideoId>,
+    pub assessment_id: Option<AssessmentId>,
+}
+
+/// Changes of an item.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[expect(missing_docs, reason = "the fields are those of the item")]
+pub struct ItemPatch {
+    pub title: Patch<String>,
+    pub required: Patch<bool>,
+    pub url: Patch<String>,
     pub state: Patch<PublicationState>,
 }

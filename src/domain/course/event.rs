@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use cqrs_es::DomainEvent;
 use serde::{Deserialize, Serialize};
 
-use super::PublicationState;
-use crate::domain::ids::{CourseId, ModuleId, UserId};
+use super::module::{ItemKind, PublicationState};
+use crate::domain::ids::{AssessmentId, CourseId, ItemId, ModuleId, UserId, VideoId};
 use crate::domain::values::present;
 
 /// A stored fact about a course. In the `…Changed` events an absent field did not change and null was cleared.
@@ -38,6 +38,16 @@ pub enum CourseEvent {
     },
     /// Everybody may see it and students may enroll.
     CoursePublished {},
+    /// It is a draft again.
+    CourseUnpublished {},
+    /// It is concluded: nobody enrolls any more.
+    CourseArchived {},
+    /// It is published again after it had been archived.
+    CourseRestored {},
+    /// Another instructor teaches it.
+    InstructorAssigned { instructor_id: UserId },
+    /// An instructor no longer teaches it.
+    InstructorRemoved { instructor_id: UserId },
     /// Its describing fields changed.
     CourseDetailsChanged {
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,6 +97,42 @@ pub enum CourseEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         state: Option<PublicationState>,
     },
+    /// A module is gone, with its items; those behind it moved down by one.
+    ModuleRemoved { module_id: ModuleId },
+    /// The modules have this order from now on: all of them.
+    ModulesReordered { module_ids: Vec<ModuleId> },
+    /// An item was inserted into a module at `position`; those behind it moved up by one.
+    ModuleItemAdded {
+        module_id: ModuleId,
+        item_id: ItemId,
+        kind: ItemKind,
+        title: String,
+        required: bool,
+        position: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        url: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        video_id: Option<VideoId>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        assessment_id: Option<AssessmentId>,
+    },
+    /// An item's own fields changed.
+    ModuleItemChanged {
+        module_id: ModuleId,
+        item_id: ItemId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        required: Option<bool>,
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+        url: Option<Option<String>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        state: Option<PublicationState>,
+    },
+    /// An item is gone; those behind it moved down by one.
+    ModuleItemRemoved { module_id: ModuleId, item_id: ItemId },
+    /// The items of a module have this order from now on: all of them.
+    ModuleItemsReordered { module_id: ModuleId, item_ids: Vec<ItemId> },
 }
 
 impl CourseEvent {
@@ -101,6 +147,17 @@ impl CourseEvent {
             Self::CourseDeleted { .. } => "CourseDeleted",
             Self::ModuleAdded { .. } => "ModuleAdded",
             Self::ModuleDetailsChanged { .. } => "ModuleDetailsChanged",
+            Self::CourseUnpublished {} => "CourseUnpublished",
+            Self::CourseArchived {} => "CourseArchived",
+            Self::CourseRestored {} => "CourseRestored",
+            Self::InstructorAssigned { .. } => "InstructorAssigned",
+            Self::InstructorRemoved { .. } => "InstructorRemoved",
+            Self::ModuleRemoved { .. } => "ModuleRemoved",
+            Self::ModulesReordered { .. } => "ModulesReordered",
+            Self::ModuleItemAdded { .. } => "ModuleItemAdded",
+            Self::ModuleItemChanged { .. } => "ModuleItemChanged",
+            Self::ModuleItemRemoved { .. } => "ModuleItemRemoved",
+            Self::ModuleItemsReordered { .. } => "ModuleItemsReordered",
         }
     }
 }

@@ -131,7 +131,8 @@ impl World {
     }
 
     fn withdraw_as(&self, actor: Actor, name: &str) -> Result<Changes, Refusal> {
-        let command = Withdraw { actor, student: user(name), reason: None };
+        let student = user(name);
+        let command = Withdraw { actor, student, reason: None, expected_version: None };
         self.decide(|room| room.withdraw(&command))
     }
 
@@ -185,6 +186,11 @@ fn delete(world: &World, force: bool) -> CourseAction {
     CourseAction::Delete { force, reason: None, seats_taken: world.seats.taken }
 }
 
+fn unpublish(world: &World) -> CourseAction {
+    let waiting = u32::try_from(world.seats.waitlist.len()).unwrap();
+    CourseAction::Unpublish { seats_taken: world.seats.taken, waiting }
+}
+
 fn deleted(world: World) -> World {
     let action = delete(&world, true);
     world.and_change(action)
@@ -221,7 +227,10 @@ fn frozen(code: Code) -> &'static str {
         Code::AlreadyEnrolled => "ALREADY_ENROLLED",
         Code::NotEnrolled => "NOT_ENROLLED",
         Code::ModuleNotFound => "MODULE_NOT_FOUND",
+        Code::ModuleOrderMismatch => "MODULE_ORDER_MISMATCH",
         Code::SeatsTaken => "SEATS_TAKEN",
+        Code::LastInstructor => "LAST_INSTRUCTOR",
+        Code::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
         Code::LimitExceeded => "LIMIT_EXCEEDED",
     }
 }
@@ -241,6 +250,10 @@ fn every_code_reaches_callers_under_its_frozen_name() {
         module_id: ModuleId::parse("m1", "moduleId").unwrap(),
         patch: ModulePatch::default(),
     };
+    let disorder = CourseAction::ReorderModules {
+        module_ids: vec![ModuleId::parse("m1", "moduleIds").unwrap()],
+    };
+    let alone = CourseAction::RemoveInstructor { instructor_id: user("ina") };
     let crowd = (0..51).map(|n| user(&n.to_string())).collect();
     let crowded = NewCourse { co_instructor_ids: crowd, ..algebra() };
     let answers = [
@@ -257,8 +270,13 @@ fn every_code_reaches_callers_under_its_frozen_name() {
         (world.enroll("a"), None),
         (world.withdraw("sam"), None),
         (world.change(no_module), Some("moduleId")),
+        (world.change(disorder), Some("moduleIds")),
         (world.change(delete(&world, false)), Some("force")),
+        (world.change(unpublish(&world)), None),
+        (world.change(alone), Some("instructorId")),
         (nothing().change(create(crowded)), Some("coInstructorIds")),
+        // Said where keys are kept, outside of the domain.
+        (Err(Refusal::IdempotencyKeyReused), Some("idempotencyKey")),
     ];
     let mut heard = BTreeSet::new();
     for (answer, field) in answers {
@@ -270,5 +288,5 @@ fn every_code_reaches_callers_under_its_frozen_name() {
         assert!(!refusal.to_string().is_empty());
         heard.insert(name);
     }
-    assert_eq!(heard.len(), 15, "{heard:?}");
+    assert_eq!(heard.len(), 18, "{heard:?}");
 }

@@ -1,4 +1,4 @@
-//! From events to records: each command's messages, with the state of its courses exactly after their last event.
+//! From events to records: each command's messages, with the states of its courses that the contract asks for.
 //!
 //! The states are folds of the log, never read models, and are kept from command to command in a cache bounded in
 //! bytes. An entry is only a shortcut: it is used for the next event of its stream and for nothing else.
@@ -16,6 +16,7 @@ use crate::event_store::log;
 use crate::event_store::log::ReadError;
 use crate::kafka::contract;
 use crate::kafka::contract::Outbound;
+use crate::kafka::contract::Planned;
 use crate::kafka::contract::Untellable;
 
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -71,48 +72,54 @@ impl Gatherer {
         let mut records = Vec::new();
         let mut planned = contract::plan(command).into_iter().peekable();
         for recorded in command {
-            let course = self.apply(recorded).await?;
-            while let Some(message) =
-                planned.next_if(|next| next.last().position == recorded.position)
-            {
-                let course = message.needs().and(course.as_ref());
-                records.push(message.render(course).map_err(|source| GatherError::Untellable {
+            let message = planned.next_if(|next| next.last().position == recorded.position);
+            let tell = |course: Option<&Course>| {
+                let record = message.as_ref().map(|message| message.render(course)).transpose();
+                record.map_err(|source| GatherError::Untellable {
                     position: recorded.position.number,
                     source,
-                })?);
+                })
+            };
+            let Event::Course(event) = &recorded.event else {
+                records.extend(tell(None)?);
+                continue;
+            };
+            let mut course = self.before(recorded).await?;
+            let needs = message.as_ref().and_then(Planned::needs);
+            if needs.is_some_and(|(_, sequence)| sequence < recorded.sequence) {
+                records.extend(tell(Some(&course))?);
+                course.apply(event.clone());
+            } else {
+                course.apply(event.clone());
+                records.extend(tell(Some(&course))?);
             }
-            if let Some(course) = course {
-                let entry = Entry { weight: weight(&course), course };
-                self.courses.insert(recorded.stream.clone(), entry);
-            }
+            let entry = Entry { weight: weight(&course), course };
+            self.courses.insert(recorded.stream.clone(), entry);
         }
         Ok(records)
     }
 
-    /// The course as of this event, where it is one of a course.
-    async fn apply(&mut self, recorded: &Recorded) -> Result<Option<Course>, ReadError> {
-        let Event::Course(event) = &recorded.event else { return Ok(None) };
-        let known = match recorded.sequence {
-            1 => Some(Course::default()),
-            _ => self.courses.remove(&recorded.stream).map(|(_, entry)| entry.course),
-        };
-        if let Some(mut course) = known.filter(|course| course.version + 1 == recorded.sequence) {
-            course.apply(event.clone());
-            return Ok(Some(course));
+    /// The course just before this event of it.
+    async fn before(&mut self, recorded: &Recorded) -> Result<Course, ReadError> {
+        let version = recorded.sequence - 1;
+        let known = self.courses.remove(&recorded.stream).map(|(_, entry)| entry.course);
+        if let Some(course) = known.filter(|course| course.version == version) {
+            return Ok(course);
         }
         let mut course = Course::default();
-        for earlier in log::read_stream(&self.pool, &recorded.stream, recorded.sequence).await? {
-            if let Event::Course(event) = earlier.event {
-                course.apply(event);
+        if version > 0 {
+            for earlier in log::read_stream(&self.pool, &recorded.stream, version).await? {
+                if let Event::Course(event) = earlier.event {
+                    course.apply(event);
+                }
             }
         }
-        Ok(Some(course))
+        Ok(course)
     }
 }
 
 /// About how many bytes a course takes in memory.
 fn weight(course: &Course) -> u64 {
-    let summaries = course.modules.iter().filter_map(|module| module.summary.as_ref());
-    let bytes = course.outgoing_bytes() + summaries.map(String::len).sum::<usize>();
-    u64::try_from(bytes + 512 + 128 * course.modules.len()).unwrap_or(u64::MAX)
+    let modules: usize = course.modules.iter().map(|module| module.outgoing_bytes() + 128).sum();
+    u64::try_from(course.outgoing_bytes() + modules + 512).unwrap_or(u64::MAX)
 }

@@ -1,6 +1,9 @@
 //! Saying what is to be told: key, value and headers of a planned message.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, SecondsFormat, Utc};
+use cqrs_es::Aggregate;
 
 use super::value::{
     self, CourseData, CourseMessage, DeletedCourse, EnrollmentData, EnrollmentMessage, Envelope,
@@ -11,6 +14,7 @@ use crate::domain::Course;
 use crate::domain::Event;
 use crate::domain::ModuleId;
 use crate::domain::UserId;
+use crate::domain::course::CourseEvent;
 use crate::domain::enrollment::EnrollmentEvent;
 use crate::domain::enrollment::Via;
 use crate::event_store::Recorded;
@@ -35,12 +39,23 @@ impl<'a> Planned<'a> {
         self.last
     }
 
-    /// The course stream and the sequence up to which it must be folded for [`Self::render`].
+    /// The course stream and the sequence up to which it must be folded for [`Self::render`]: that of the last event,
+    /// or the one before it where the event takes away what is told.
     pub fn needs(&self) -> Option<(&'a StreamId, u64)> {
+        let needed = self.last.sequence - u64::from(self.takes_away());
         match self.entity {
-            Entity::Course | Entity::Module(_) => Some((&self.last.stream, self.last.sequence)),
+            Entity::Course | Entity::Module(_) => Some((&self.last.stream, needed)),
             Entity::Enrollment { .. } => None,
         }
+    }
+
+    fn takes_away(&self) -> bool {
+        matches!(
+            self.last.event,
+            Event::Course(
+                CourseEvent::ModuleRemoved { .. } | CourseEvent::InstructorRemoved { .. }
+            )
+        )
     }
 
     /// The record, given the fold that [`Self::needs`] asks for.
@@ -60,24 +75,32 @@ impl<'a> Planned<'a> {
     }
 
     fn course_value(&self, course: &Course) -> serde_json::Result<Vec<u8>> {
-        let course_id = course.id.as_str();
-        let envelope = self.envelope();
-        match self.topic {
-            Topic::CourseDeletion => serde_json::to_vec(&CourseMessage {
-                course_id,
+        if self.topic == Topic::CourseDeletion {
+            return serde_json::to_vec(&CourseMessage {
+                course_id: course.id.as_str(),
                 course_data: DeletedCourse::of(course),
                 changes: None,
                 deleted_at: Some(event_time(self.last.recorded_at)),
-                envelope,
-            }),
-            _ => serde_json::to_vec(&CourseMessage {
-                course_id,
-                course_data: CourseData::of(course),
-                changes: (self.topic == Topic::CourseUpdate).then_some(self.changes.as_slice()),
-                deleted_at: None,
-                envelope,
-            }),
+                envelope: self.envelope(),
+            });
         }
+        let mut course = Cow::Borrowed(course);
+        let mut changes = self.changes.clone();
+        if let Event::Course(removed @ CourseEvent::InstructorRemoved { instructor_id }) =
+            &self.last.event
+        {
+            if course.instructor_ids.first() == Some(instructor_id) {
+                changes.insert(0, "instructor");
+            }
+            course.to_mut().apply(removed.clone());
+        }
+        serde_json::to_vec(&CourseMessage {
+            course_id: course.id.as_str(),
+            course_data: CourseData::of(&course),
+            changes: (self.topic == Topic::CourseUpdate).then_some(changes.as_slice()),
+            deleted_at: None,
+            envelope: self.envelope(),
+        })
     }
 
     fn module_value(
@@ -88,10 +111,12 @@ impl<'a> Planned<'a> {
         let found = course.modules.iter().enumerate().find(|(_, module)| module.id == *id);
         let (position, module) =
             found.ok_or_else(|| self.untellable(format!("the course has no module {id}")))?;
+        let data = ModuleData::of(position, module);
+        let removed = matches!(self.last.event, Event::Course(CourseEvent::ModuleRemoved { .. }));
         Ok(serde_json::to_vec(&ModuleMessage {
             course_id: course.id.as_str(),
             module_id: id.as_str(),
-            module_data: ModuleData::of(position, module),
+            module_data: if removed { data.removed() } else { data },
             changes: (self.topic == Topic::ModuleUpdate).then_some(self.changes.as_slice()),
             envelope: self.envelope(),
         }))
@@ -118,10 +143,9 @@ impl<'a> Planned<'a> {
     }
 
     fn state<'c>(&self, course: Option<&'c Course>) -> Result<&'c Course, Untellable> {
-        let course = course.filter(|course| course.version == self.last.sequence);
-        course.ok_or_else(|| {
-            self.untellable(format!("its course is not at version {}", self.last.sequence))
-        })
+        let needed = self.needs().map_or(0, |(_, sequence)| sequence);
+        let course = course.filter(|course| course.version == needed);
+        course.ok_or_else(|| self.untellable(format!("its course is not at version {needed}")))
     }
 
     fn untellable(&self, why: String) -> Untellable {

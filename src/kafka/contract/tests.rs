@@ -1,19 +1,17 @@
+mod items;
+mod size;
+
 use cqrs_es::Aggregate;
-use proptest::prelude::*;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::value::ModuleData;
 use super::*;
 use crate::domain::Course;
 use crate::domain::CourseId;
 use crate::domain::EnrollmentId;
 use crate::domain::StreamType;
-use crate::domain::course::CourseStatus;
-use crate::domain::course::Module;
 use crate::domain::course::PublicationState;
 use crate::domain::seats::SeatsEvent;
-use crate::domain::values::MAX_OUTGOING_BYTES;
 use crate::event_store::Metadata;
 use crate::event_store::Position;
 use crate::event_store::StreamId;
@@ -45,7 +43,8 @@ fn command(first: u64, events: Vec<Event>) -> Vec<Recorded> {
             Event::Enrollment(
                 EnrollmentEvent::StudentEnrolled { student_id, .. }
                 | EnrollmentEvent::StudentWaitlisted { student_id, .. }
-                | EnrollmentEvent::StudentWithdrawn { student_id, .. },
+                | EnrollmentEvent::StudentWithdrawn { student_id, .. }
+                | EnrollmentEvent::ModuleItemCompleted { student_id, .. },
             ) => (StreamType::Enrollment, EnrollmentId::of(&course_id(), student_id).to_string()),
         };
         let next = &mut sequences[kind as usize];
@@ -112,7 +111,7 @@ fn renamed() -> Event {
 fn told_of(history: Vec<Event>, events: Vec<Event>) -> Vec<Outbound> {
     let first = u64::try_from(history.len()).unwrap() + 1;
     let mut course = Course::default();
-    let mut states = Vec::new();
+    let mut states = vec![course.clone()];
     let recorded = command(first, events);
     let later = recorded.iter().map(|recorded| recorded.event.clone());
     for event in history.into_iter().chain(later) {
@@ -122,8 +121,7 @@ fn told_of(history: Vec<Event>, events: Vec<Event>) -> Vec<Outbound> {
         }
     }
     let render = |planned: Planned<'_>| {
-        let state =
-            planned.needs().map(|(_, version)| &states[usize::try_from(version).unwrap() - 1]);
+        let state = planned.needs().map(|(_, version)| &states[usize::try_from(version).unwrap()]);
         planned.render(state).unwrap()
     };
     plan(&recorded).into_iter().map(render).collect()
@@ -329,78 +327,4 @@ fn a_state_of_another_version_is_not_told() {
     let events = command(1, vec![created()]);
     assert!(plan(&events)[0].render(Some(&Course::default())).is_err());
     assert!(plan(&events)[0].render(None).is_err());
-}
-
-fn lawful_course() -> impl Strategy<Value = Course> {
-    let text = "[a-z\"\\\\\u{1}-\u{1f}ü日]{0,255}";
-    let module =
-        (text, prop::option::of(text), 1_u64..900).prop_map(|(title, summary, id)| Module {
-            id: module_id(&format!("{id:064}")),
-            title,
-            summary,
-            state: PublicationState::Unpublished,
-            added_in: 1,
-            changed_in: 1,
-        });
-    let parts = (
-        prop::collection::vec(module, 0..200),
-        prop::collection::vec(text, 0..50),
-        prop::collection::vec("[a-z\"]{1,128}", 1..50),
-        prop::option::of("[a-z\u{1}-\u{1f}]{0,9000}"),
-        any::<(u32, f64)>(),
-    );
-    let lawful =
-        parts.prop_map(|(modules, tags, instructors, description, (capacity, score))| Course {
-            version: 1,
-            id: CourseId::parse(&"c".repeat(64), "courseId").unwrap(),
-            code: "x".repeat(64),
-            title: "title".into(),
-            description,
-            instructor_ids: instructors.iter().map(|id| user(id)).collect(),
-            status: CourseStatus::Published,
-            capacity: Some(capacity),
-            starts_at: Some(at("2026-10-01T00:00:00.123456789Z")),
-            ends_at: Some(at("2026-10-01T00:00:00.123456789Z")),
-            enrollment_opens_at: Some(at("2026-10-01T00:00:00.123456789Z")),
-            enrollment_closes_at: Some(at("2026-10-01T00:00:00.123456789Z")),
-            tags,
-            passing_score: Some(score.abs() % 100.0),
-            modules,
-        });
-    lawful.prop_filter("decide refuses it", |course| course.outgoing_bytes() <= MAX_OUTGOING_BYTES)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-    #[test]
-    fn a_lawful_course_fits_into_a_record(course in lawful_course()) {
-        let everything = CourseEvent::CourseDetailsChanged {
-            code: Some(String::new()),
-            title: Some(String::new()),
-            description: Some(None),
-            tags: Some(vec![]),
-            passing_score: Some(None),
-        };
-        let dates = CourseEvent::CourseScheduleChanged {
-            starts_at: Some(None),
-            ends_at: Some(None),
-            enrollment_opens_at: Some(None),
-            enrollment_closes_at: Some(None),
-        };
-        let capacity = CourseEvent::CourseCapacityChanged { capacity: None };
-        let events = [everything, dates, capacity, CourseEvent::CoursePublished {}];
-        let mut events = command(1, events.map(Event::Course).to_vec());
-        for event in &mut events {
-            event.position.epoch = i32::MAX;
-        }
-        let course = Course { version: 4, ..course };
-        let records: Vec<_> = plan(&events).iter().map(|told| told.render(Some(&course)).unwrap()).collect();
-        let bytes = only(&records).value.len();
-        prop_assert!(bytes <= course.outgoing_bytes() + ENVELOPE_BYTES, "{bytes}");
-        prop_assert!(bytes <= MAX_VALUE_BYTES);
-        for (index, module) in course.modules.iter().enumerate().take(3) {
-            let data = serde_json::to_vec(&ModuleData::of(index, module)).unwrap();
-            prop_assert!(data.len() + ENVELOPE_BYTES <= MAX_VALUE_BYTES);
-        }
-    }
 }

@@ -5,9 +5,12 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::domain::AssessmentId;
 use crate::domain::Course;
 use crate::domain::UserId;
+use crate::domain::VideoId;
 use crate::domain::course::Module;
+use crate::domain::course::ModuleItem;
 use crate::domain::enrollment::Via;
 
 #[derive(Serialize)]
@@ -132,7 +135,7 @@ pub(super) struct ModuleData<'a> {
     summary: Option<&'a str>,
     position: usize,
     status: &'static str,
-    items: [(); 0],
+    items: Vec<ItemData<'a>>,
 }
 
 impl<'a> ModuleData<'a> {
@@ -143,7 +146,42 @@ impl<'a> ModuleData<'a> {
             summary: module.summary.as_deref(),
             position,
             status: module.state.as_str(),
-            items: [],
+            items: module.items.iter().enumerate().map(ItemData::of).collect(),
+        }
+    }
+
+    /// The module as it was: no other topic says that it is gone.
+    pub(super) fn removed(self) -> Self {
+        Self { status: "REMOVED", ..self }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ItemData<'a> {
+    id: &'a str,
+    title: &'a str,
+    kind: &'static str,
+    position: usize,
+    required: bool,
+    status: &'static str,
+    url: Option<&'a str>,
+    video_id: Option<&'a str>,
+    assessment_id: Option<&'a str>,
+}
+
+impl<'a> ItemData<'a> {
+    fn of((position, item): (usize, &'a ModuleItem)) -> Self {
+        Self {
+            id: item.id.as_str(),
+            title: &item.title,
+            kind: item.kind.as_str(),
+            position,
+            required: item.required,
+            status: item.state.as_str(),
+            url: item.url.as_deref(),
+            video_id: item.video_id.as_ref().map(VideoId::as_str),
+            assessment_id: item.assessment_id.as_ref().map(AssessmentId::as_str),
         }
     }
 }

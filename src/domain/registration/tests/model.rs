@@ -263,7 +263,8 @@ impl World {
                 return self.decide(|room| room.enroll(&command));
             }
             Step::Withdraw { student, reason } => {
-                let command = Withdraw { actor: actor.clone(), student, reason };
+                let command =
+                    Withdraw { actor: actor.clone(), student, reason, expected_version: None };
                 return self.decide(|room| room.withdraw(&command));
             }
             Step::Create { course, code_is_taken } => {
@@ -340,7 +341,9 @@ impl World {
             (_, EnrollmentStatus::Active | EnrollmentStatus::Waitlisted) => {
                 Some(Code::AlreadyEnrolled)
             }
-            (CourseStatus::Draft | CourseStatus::Deleted, _) => Some(Code::CourseNotPublished),
+            (CourseStatus::Draft | CourseStatus::Archived | CourseStatus::Deleted, _) => {
+                Some(Code::CourseNotPublished)
+            }
             (CourseStatus::Published, _) if !within || course.capacity == Some(0) => {
                 Some(Code::EnrollmentClosed)
             }

@@ -133,6 +133,7 @@ impl World {
             }
             EnrollmentEvent::StudentWaitlisted { .. } => self.line.push(student.clone()),
             EnrollmentEvent::StudentWithdrawn { .. } => self.line.retain(|other| other != student),
+            EnrollmentEvent::ModuleItemCompleted { .. } => {}
         }
         self.enrollments.entry(student.clone()).or_default().apply(event.clone());
         self.store(Some(student), &event.clone().into());
