@@ -14,8 +14,8 @@ const MAX_MESSAGE: usize = 1_000;
 /// All that a caller hears of a fault of ours.
 const SOMETHING_WENT_WRONG: &str = "something went wrong on our side; try again";
 
-/// The catalogue of error codes: what each means, which is its description in the schema, whether the same request may
-/// succeed later, and what the client should do. The README holds it as a table.
+/// The catalogue of error codes: what each means, which is its description in the schema, whether another try makes
+/// sense, and what the client should do. The README holds it as a table.
 macro_rules! catalogue {
     ($(#[doc = $meaning:literal] $variant:ident = $name:literal, retryable: $retryable:literal, $advice:literal;)+) => {
         /// Stable error codes, in `userErrors` and in `errors[].extensions.code` alike.
@@ -34,7 +34,7 @@ macro_rules! catalogue {
                 }
             }
 
-            /// Whether the same request may succeed later.
+            /// Whether another try makes sense.
             fn retryable(self) -> bool {
                 match self {
                     $(Self::$variant => $retryable,)+
@@ -157,7 +157,7 @@ pub(super) struct UserError {
     message: String,
     /// A stable code for programs.
     code: ErrorCode,
-    /// Whether the same request may succeed later.
+    /// Whether another try makes sense.
     retryable: bool,
 }
 

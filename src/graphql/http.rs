@@ -11,6 +11,7 @@ mod order;
 mod persisted;
 mod request;
 mod run;
+mod variables;
 
 use std::sync::Arc;
 

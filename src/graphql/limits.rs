@@ -3,6 +3,10 @@
 //! The cost of a document is computed here and not by async-graphql 7.2 (`#[graphql(complexity = …)]`), which adds up
 //! all operations of a document, counts what `@skip` leaves out, and looks for the fields of a named fragment on the
 //! type where it is spread: what a fragment asks of a course behind an interface would cost nothing.
+//!
+//! So no field says what it costs. The shape of a document does: what takes `first` or `last`, or answers `nodes` or
+//! `edges`, is a page; what takes `ids` or `representations` answers as many objects; anything else counts once, lists
+//! without pages too, because the domain keeps those short.
 
 mod document;
 mod text;
@@ -44,7 +48,7 @@ pub(super) enum Exceeded {
     Tokens(usize),
     Depth(usize),
     Complexity(usize),
-    /// Bounded by [`document::MAX_FIELDS`], as a part of the complexity.
+    /// A part of the complexity that has no setting: what is walked before the cost counts.
     Fields(usize),
     Aliases(usize),
     Mutations(usize),

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use async_graphql::parser::parse_schema;
+use async_graphql::parser::types::{TypeKind, TypeSystemDefinition};
 use course_service::app::service::Roles;
 use serde_json::{Value, json};
 
@@ -20,7 +22,7 @@ async fn passed(app: &TestApp, token: &str, query: &str, variables: Value) -> St
 }
 
 fn deep(pairs: usize) -> String {
-    let inner = "course { modules { edges { node { ".repeat(pairs);
+    let inner = "course { modules(first: 1) { edges { node { ".repeat(pairs);
     let query = "{ module(id: \"x\") { ".to_owned() + &inner + "id" + &" } } } }".repeat(pairs);
     query + " } }"
 }
@@ -78,6 +80,31 @@ async fn a_page_costs_as_often_as_it_is_long_whoever_says_how_long() {
     // A page that is too long is for its field to refuse.
     let code = app.failure(NOBODY, PAGES, json!({ "courses": 101, "modules": 1 })).await;
     assert_eq!(code, "VALIDATION_FAILED");
+}
+
+#[test]
+fn the_schema_has_the_shape_by_which_pages_are_known() {
+    let schema = parse_schema(course_service::graphql::sdl()).unwrap();
+    let mut pages = 0;
+    for definition in schema.definitions {
+        let TypeSystemDefinition::Type(kind) = definition else { continue };
+        let TypeKind::Object(object) = kind.node.kind else { continue };
+        let is_page = kind.node.name.node.ends_with("Connection");
+        for field in object.fields {
+            let (name, ty) = (&field.node.name.node, field.node.ty.node.to_string());
+            let takes =
+                |argument| field.node.arguments.iter().any(|a| a.node.name.node == argument);
+            let lists = ty.starts_with('[');
+            assert!(
+                !is_page || !lists || matches!(name.as_str(), "nodes" | "edges"),
+                "{name}: {ty}"
+            );
+            let answers_page = ty.trim_end_matches('!').ends_with("Connection");
+            assert!(!answers_page || takes("first") || takes("last"), "{name}: {ty}");
+            pages += usize::from(answers_page);
+        }
+    }
+    assert!(pages >= 2, "{pages}");
 }
 
 #[tokio::test]

@@ -227,8 +227,8 @@ fn reference(version: u64, text: &str) -> Value {
 #[tokio::test]
 async fn a_document_is_persisted_once_it_was_sent_with_its_hash() {
     let app = support::app().await;
-    let query = "query A($x: ID) { viewer { id } course(id: $x) { id } }";
-    let known = json!({ "extensions": reference(1, query), "variables": { "x": "y" } });
+    let query = "query A($x: ID = \"y\") { viewer { id } course(id: $x) { id } }";
+    let known = json!({ "extensions": reference(1, query) });
     let get = async |extensions: &Value| {
         let request = app.client().get(app.url("/graphql")).header(ACCEPT, NEW).bearer_auth(ADA);
         let request = request.query(&[("extensions", extensions.to_string())]);
@@ -305,6 +305,41 @@ async fn variables_are_looked_at_before_anything_is_run() {
     let query =
         "query($yes: Boolean = true) { viewer { id @include(if: $yes) role @skip(if: $yes) } }";
     assert_eq!(app.query(SAM, query, json!({})).await, json!({ "viewer": { "id": "sam" } }));
+}
+
+#[tokio::test]
+async fn a_variable_without_a_value_is_as_if_its_argument_were_not_there() {
+    let app = support::app().await;
+    let input = json!({ "code": "C1", "title": "Title", "description": "Kept", "tags": ["a"] });
+    let course = app.course(input).await;
+    let query = "mutation($id: ID!, $title: String, $description: String, $tags: [String!]) { \
+                 updateCourse(input: { courseId: $id, title: $title, ...D }) { course { title } } }";
+    let query = query.replace("...D", "description: $description, tags: $tags");
+    let selection = "course { title description tags } userErrors { code field }";
+    let query = query.replace("course { title }", selection);
+    let change = async |variables: Value| {
+        app.query(ADA, &query, variables).await["updateCourse"]["course"].take()
+    };
+    let changed = change(json!({ "id": course, "title": "New" })).await;
+    assert_eq!(changed, json!({ "title": "New", "description": "Kept", "tags": ["a"] }));
+    let changed = change(json!({ "id": course, "description": null })).await;
+    assert_eq!(changed, json!({ "title": "New", "description": null, "tags": ["a"] }));
+
+    // What is not lawful stays so, and what a fragment or another operation says is not mixed up.
+    let unknown = "query($x: Nonsense) { course(id: $x) { id } }";
+    assert_eq!(app.failure(ADA, unknown, json!({})).await, "VALIDATION_FAILED");
+    let wrong = "query($x: Boolean) { course(id: $x) { id } }";
+    assert_eq!(app.failure(ADA, wrong, json!({})).await, "VALIDATION_FAILED");
+    let needed = "query($x: ID) { module(id: $x) { id } }";
+    assert_eq!(app.failure(ADA, needed, json!({})).await, "VALIDATION_FAILED");
+    let two = "query A($n: Int) { courses(first: $n) { ...F } } \
+               query B($n: Int!, $m: Int) { courses(first: $n) { nodes { modules(first: $m) { nodes { id } } } } } \
+               fragment F on CourseConnection { nodes { id modules(first: $n) { nodes { id } } } }";
+    let body = json!({ "query": two, "operationName": "A" });
+    let (status, _, answer) = said(send(&app, NEW, &body).await).await;
+    assert_eq!((status, answer.get("errors")), (200, None), "{answer}");
+    let body = json!({ "query": two, "operationName": "B" });
+    assert_eq!(said(send(&app, NEW, &body).await).await.0, 400);
 }
 
 #[tokio::test]

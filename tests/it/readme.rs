@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use course_service::app::config::settings_markdown;
 use course_service::graphql::error_codes_markdown;
@@ -20,7 +20,7 @@ fn readme() -> String {
 /// What stands between the two markers of this name must be `fresh`; with `UPDATE` set it is made so.
 fn is_generated(name: &str, fresh: &str) {
     static FILE: Mutex<()> = Mutex::new(());
-    let _one_at_a_time = FILE.lock().unwrap();
+    let _one_at_a_time = FILE.lock().unwrap_or_else(PoisonError::into_inner);
     let readme = readme();
     let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
     let (before, rest) = readme.split_once(&begin).expect("the README has the first marker");

@@ -30,20 +30,20 @@ pub(super) struct Answer {
 /// Why a request is not run.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    pub(super) error: ServerError,
+    pub(super) error: Box<ServerError>,
     /// Whether it is the request and not the document.
     pub(super) malformed: bool,
 }
 
 impl From<ServerError> for Refusal {
     fn from(error: ServerError) -> Self {
-        Self { error, malformed: false }
+        Self { error: Box::new(error), malformed: false }
     }
 }
 
 impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {
-        Self { errors: vec![refusal.error], data: None, malformed: refusal.malformed }
+        Self { errors: vec![*refusal.error], data: None, malformed: refusal.malformed }
     }
 }
 
@@ -76,7 +76,9 @@ impl Answer {
 
 /// The answers to a batch, in its order.
 pub(super) fn batch(mut answers: Vec<Answer>, kind: Kind, ids: &RequestIds) -> Response {
-    answers.iter_mut().for_each(|answer| answer.complete(ids));
+    for answer in &mut answers {
+        answer.complete(ids);
+    }
     written(StatusCode::OK, kind, &answers)
 }
 

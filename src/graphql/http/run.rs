@@ -1,14 +1,17 @@
 //! From the members of a request to its answer: find the document, check it, run it.
 
+use std::collections::HashSet;
+
 use async_graphql::parser::parse_query;
-use async_graphql::parser::types::{OperationDefinition, OperationType};
-use async_graphql::{Request, ServerError, Value, Variables};
+use async_graphql::parser::types::{ExecutableDocument, OperationType};
+use async_graphql::{Name, PathSegment, Request, ServerError, Value, Variables};
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{Answer, Refusal, exceeded};
 use super::order::Order;
 use super::persisted::{Found, Missing};
 use super::request::Members;
+use super::variables::{coerce, without};
 use super::{Api, Asked};
 use crate::graphql::error::{ErrorCode, server_error};
 use crate::graphql::limits::{Scope, Unfit, check, check_text, selected};
@@ -21,6 +24,8 @@ pub(super) struct Checked {
     /// The type of its operation; none where it names none, and nothing will be run.
     kind: Option<OperationType>,
     order: Order,
+    /// The document as it came, to be validated, where another one is run.
+    original: Option<ExecutableDocument>,
 }
 
 impl Checked {
@@ -43,26 +48,57 @@ impl Api {
         check_text(&found.text, self.limits.tokens).map_err(exceeded)?;
         let document = parse_query(&found.text).map_err(ServerError::from)?;
         let operation = selected(&document, operation_name.as_deref());
-        if let Some(operation) = operation {
-            coerce(operation, &mut variables)?;
-        }
+        let absent = match operation {
+            Some(operation) => coerce(operation, &mut variables)?,
+            None => HashSet::new(),
+        };
         let scope = Scope { document: &document, operation, variables: &variables };
         let mutations = check(scope, &self.limits).map_err(unfit)?;
         let kind = operation.map(|operation| operation.ty);
         let order = operation.map(|operation| Order::of(&document, &operation.selection_set.node));
         let order = order.unwrap_or_default();
+        let reduced = operation
+            .filter(|_| !absent.is_empty())
+            .map(|operation| without(&absent, &document, operation));
         let mut request = Request::new(found.text.as_ref()).variables(variables);
-        request.operation_name = operation_name;
+        let original = if let Some(reduced) = reduced {
+            request.set_parsed_query(reduced);
+            Some(document)
+        } else {
+            request.operation_name = operation_name;
+            request.set_parsed_query(document);
+            None
+        };
+        Ok(Checked { request, found, mutations, kind, order, original })
+    }
+
+    /// What the validation has against a document, without running it.
+    async fn validate(
+        &self,
+        document: ExecutableDocument,
+        variables: Variables,
+    ) -> Vec<ServerError> {
+        // Which operation is meant is looked at once the document is valid: none has this name.
+        const NO_NAME: &str = " ";
+        let mut request = Request::new("").variables(variables).operation_name(NO_NAME);
         request.set_parsed_query(document);
-        Ok(Checked { request, found, mutations, kind, order })
+        let mut errors = self.schema.execute(request).await.errors;
+        errors.retain(|error| !error.message.starts_with("Unknown operation named \" \""));
+        errors
     }
 
     /// Runs a request to its end or to the deadline.
     pub(super) async fn run(&self, checked: Checked, asked: &Asked) -> Answer {
-        let Checked { request, found, order, .. } = checked;
+        let Checked { request, found, order, original, .. } = checked;
         if Instant::now() >= asked.deadline {
             let message = "no time was left for this request of the batch; it was not run";
             return Answer::invalid(vec![server_error(ErrorCode::Timeout, message)]);
+        }
+        if let Some(original) = original {
+            let errors = self.validate(original, request.variables.clone()).await;
+            if !errors.is_empty() {
+                return Answer::invalid(errors);
+            }
         }
         let request = request.data(asked.caller.clone()).data(asked.ids.clone());
         let executed = timeout_at(asked.deadline, self.schema.execute(request)).await;
@@ -80,30 +116,28 @@ impl Api {
         if let Some(hash) = found.keep {
             self.persisted.keep(hash, found.text);
         }
+        for error in &response.errors {
+            complete(&mut response.data, &error.path);
+        }
         order.apply(&mut response.data);
         Answer::executed(response.data, response.errors)
     }
 }
 
-/// Gives the variables of an operation their defaults, and refuses those that must not be null: before anything runs,
-/// and not when a field in the middle of it asks for their values, as async-graphql 7.2 does.
-fn coerce(operation: &OperationDefinition, variables: &mut Variables) -> Result<(), ServerError> {
-    for definition in &operation.variable_definitions {
-        let (name, kind) = (&definition.node.name.node, &definition.node.var_type.node);
-        match (variables.get(name), &definition.node.default_value) {
-            (None, Some(default)) => {
-                variables.insert(name.clone(), default.node.clone());
+/// Writes the null of a field that failed: async-graphql 7.2 leaves the field away.
+fn complete(data: &mut Value, path: &[PathSegment]) {
+    let mut place = data;
+    for segment in path {
+        let next = match (place, segment) {
+            (Value::Object(fields), PathSegment::Field(name)) => {
+                Some(fields.entry(Name::new(name)).or_default())
             }
-            (None | Some(Value::Null), _) if !kind.nullable => {
-                let message = format!("the variable ${name} of type {kind} must have a value");
-                let mut error = server_error(ErrorCode::ValidationFailed, message);
-                error.locations = vec![definition.pos];
-                return Err(error);
-            }
-            _ => (),
-        }
+            (Value::List(values), PathSegment::Index(index)) => values.get_mut(*index),
+            _ => None,
+        };
+        let Some(next) = next else { return };
+        place = next;
     }
-    Ok(())
 }
 
 fn missing(missing: Missing) -> Refusal {
@@ -117,7 +151,7 @@ fn missing(missing: Missing) -> Refusal {
             (ErrorCode::ValidationFailed, "sha256Hash is not the hash of this document", true)
         }
     };
-    Refusal { error: server_error(code, message), malformed }
+    Refusal { error: Box::new(server_error(code, message)), malformed }
 }
 
 fn unfit(unfit: Unfit) -> ServerError {

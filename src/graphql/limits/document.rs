@@ -42,7 +42,7 @@ pub(in crate::graphql) enum Unfit {
     Introspection,
 }
 
-/// The operation that is meant, and the values of its variables.
+/// The operation that is meant, and the values of its variables with their defaults.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::graphql) struct Scope<'a> {
     pub(in crate::graphql) document: &'a ExecutableDocument,
@@ -242,7 +242,7 @@ impl<'a> Sizes<'a> {
         if let Some(asked) = asked.max() {
             return usize::try_from(asked).unwrap_or(0);
         }
-        match argument("ids") {
+        match argument("ids").or_else(|| argument("representations")) {
             Some(Given::List(length)) => length,
             _ if is_page => usize::try_from(DEFAULT_PAGE).unwrap_or(1),
             _ => 1,
@@ -262,23 +262,15 @@ impl<'a> Sizes<'a> {
         })
     }
 
-    /// What is known of a value. That of a variable is its own, else its default.
+    /// What is known of a value or of that of a variable.
     fn given(&self, value: &Value) -> Given {
         match value {
-            Value::Variable(name) => {
-                let own = self.scope.variables.get(name);
-                let default = || {
-                    let definitions = &self.scope.operation?.variable_definitions;
-                    let definition = definitions.iter().find(|def| def.node.name.node == *name)?;
-                    definition.node.default_value.as_ref().map(|default| &default.node)
-                };
-                match own.or_else(default) {
-                    Some(ConstValue::Number(number)) => Given::number(number),
-                    Some(ConstValue::Boolean(truth)) => Given::Truth(*truth),
-                    Some(ConstValue::List(values)) => Given::List(values.len()),
-                    _ => Given::Other,
-                }
-            }
+            Value::Variable(name) => match self.scope.variables.get(name) {
+                Some(ConstValue::Number(number)) => Given::number(number),
+                Some(ConstValue::Boolean(truth)) => Given::Truth(*truth),
+                Some(ConstValue::List(values)) => Given::List(values.len()),
+                _ => Given::Other,
+            },
             Value::Number(number) => Given::number(number),
             Value::Boolean(truth) => Given::Truth(*truth),
             Value::List(values) => Given::List(values.len()),
