@@ -223,6 +223,54 @@ mod tests {
     }
 
     #[test]
+    fn a_url_is_absolute_and_of_the_web() {
+        let longest = format!("https://example.org/{}", "x".repeat(2_048 - 20));
+        for lawful in [
+            "http://a",
+            "HTTPS://Example.org",
+            "https://example.org:8443/a/b.pdf?c=d&e=%20#f",
+            "http://[::1]/",
+            "https://bücher.example/日本",
+            "https://example.org/a|b",
+            &longest,
+        ] {
+            assert_eq!(url(lawful), Ok(()), "{lawful}");
+        }
+        for unlawful in [
+            "",
+            "a",
+            "/a",
+            "//example.org",
+            "example.org",
+            "http:",
+            "http://",
+            "http:///a",
+            "http:a",
+            "http:/a",
+            "https:\\\\example.org",
+            "ftp://example.org",
+            "file:///etc/passwd",
+            "data:text/html,x",
+            "javascript:alert(1)",
+            "mailto:a@example.org",
+            "http://exa mple.org",
+            "http://example.org/a b",
+            " http://example.org",
+            "http://example.org ",
+            "http://example.org\n",
+            "ht\ntp://example.org",
+            "http://example.org/\0",
+            "http://example.org/\u{85}",
+            "http://example.org:99999",
+            "http://[::1",
+            &format!("{longest}x"),
+        ] {
+            let refusal = url(unlawful).unwrap_err();
+            assert_eq!(refusal.field(), Some("url"), "{unlawful}");
+        }
+    }
+
+    #[test]
     fn every_limit_names_its_field() {
         let cases: [(Result<(), Refusal>, &str); 14] = [
             (title(""), "title"),

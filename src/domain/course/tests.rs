@@ -1,18 +1,26 @@
 //! What a course decides: given its history, when it gets a command, then these events or this refusal.
 
 mod create;
+mod instructors;
+mod items;
+mod lifecycle;
 mod modules;
+mod order;
 mod update;
 
 use chrono::Datelike;
 use cqrs_es::test::{AggregateTestExecutor, TestFramework};
 
 use super::*;
+use crate::domain::ids::{AssessmentId, VideoId};
 use crate::domain::refusal::Code;
-use crate::domain::values::{MAX_MODULES, MAX_OUTGOING_BYTES, Patch};
+use crate::domain::values::{MAX_INSTRUCTORS, MAX_ITEMS, MAX_MODULES, MAX_OUTGOING_BYTES, Patch};
 
 const TITLE_RULE: &str = "must be 1 to 255 characters, not only white space";
 const POSITION_RULE: &str = "must be from 0 to the number of modules";
+
+const KINDS: [ItemKind; 5] =
+    [ItemKind::Page, ItemKind::Video, ItemKind::Assessment, ItemKind::File, ItemKind::Link];
 
 fn given(history: &[CourseEvent]) -> AggregateTestExecutor<Course> {
     TestFramework::with(()).given(history.to_vec())
@@ -36,6 +44,10 @@ fn user(text: &str) -> UserId {
 
 fn module_id(text: &str) -> ModuleId {
     ModuleId::parse(text, "moduleId").unwrap()
+}
+
+fn item_id(text: &str) -> ItemId {
+    ItemId::parse(text, "moduleItemId").unwrap()
 }
 
 fn actor(name: &str, role: Role) -> Actor {
@@ -104,6 +116,43 @@ fn add_module(name: &str, position: Option<i64>) -> CourseAction {
     }
 }
 
+fn add_item(module: &str, item: NewItem) -> CourseAction {
+    CourseAction::AddItem { module_id: module_id(module), item: Box::new(item) }
+}
+
+fn update_item(name: &str, patch: ItemPatch) -> CourseAction {
+    CourseAction::UpdateItem { item_id: item_id(name), patch }
+}
+
+fn remove_item(name: &str) -> CourseAction {
+    CourseAction::RemoveItem { item_id: item_id(name) }
+}
+
+fn reorder_items(module: &str, names: &[&str]) -> CourseAction {
+    let item_ids = names.iter().map(|name| item_id(name)).collect();
+    CourseAction::ReorderItems { module_id: module_id(module), item_ids }
+}
+
+fn remove_module(name: &str) -> CourseAction {
+    CourseAction::RemoveModule { module_id: module_id(name) }
+}
+
+fn reorder_modules(names: &[&str]) -> CourseAction {
+    CourseAction::ReorderModules { module_ids: names.iter().map(|name| module_id(name)).collect() }
+}
+
+fn assign(name: &str) -> CourseAction {
+    CourseAction::AssignInstructor { instructor_id: user(name) }
+}
+
+fn dismiss(name: &str) -> CourseAction {
+    CourseAction::RemoveInstructor { instructor_id: user(name) }
+}
+
+fn unpublish(seats_taken: u32, waiting: u32) -> CourseAction {
+    CourseAction::Unpublish { seats_taken, waiting }
+}
+
 fn update_module(name: &str, patch: ModulePatch) -> CourseAction {
     CourseAction::UpdateModule { module_id: module_id(name), patch }
 }
@@ -147,6 +196,26 @@ fn published() -> CourseEvent {
     CourseEvent::CoursePublished {}
 }
 
+fn unpublished() -> CourseEvent {
+    CourseEvent::CourseUnpublished {}
+}
+
+fn archived() -> CourseEvent {
+    CourseEvent::CourseArchived {}
+}
+
+fn restored() -> CourseEvent {
+    CourseEvent::CourseRestored {}
+}
+
+fn assigned(name: &str) -> CourseEvent {
+    CourseEvent::InstructorAssigned { instructor_id: user(name) }
+}
+
+fn dismissed(name: &str) -> CourseEvent {
+    CourseEvent::InstructorRemoved { instructor_id: user(name) }
+}
+
 fn deleted() -> CourseEvent {
     CourseEvent::CourseDeleted { reason: None }
 }
@@ -157,6 +226,35 @@ fn added(name: &str, position: u32) -> CourseEvent {
         title: name.to_uppercase(),
         summary: None,
         position,
+    }
+}
+
+/// A page, required, with nothing that it refers to.
+fn page(name: &str) -> NewItem {
+    NewItem {
+        id: item_id(name),
+        kind: ItemKind::Page,
+        title: name.to_uppercase(),
+        required: true,
+        position: None,
+        url: None,
+        video_id: None,
+        assessment_id: None,
+    }
+}
+
+/// The event that [`page`] comes to.
+fn page_added(module: &str, name: &str, position: u32) -> CourseEvent {
+    CourseEvent::ModuleItemAdded {
+        module_id: module_id(module),
+        item_id: item_id(name),
+        kind: ItemKind::Page,
+        title: name.to_uppercase(),
+        required: true,
+        position,
+        url: None,
+        video_id: None,
+        assessment_id: None,
     }
 }
 
@@ -174,15 +272,33 @@ fn unlawful_actions() -> Vec<CourseAction> {
             position: Some(-1),
         },
         update_module("nowhere", ModulePatch { title: title(), ..ModulePatch::default() }),
+        remove_module("nowhere"),
+        reorder_modules(&["nowhere"]),
+        add_item("nowhere", NewItem { title: String::new(), ..page("t1") }),
+        update_item("nowhere", ItemPatch { title: title(), ..ItemPatch::default() }),
+        remove_item("nowhere"),
+        reorder_items("nowhere", &["t1"]),
+        assign("ivo"),
+        dismiss("ina"),
+        unpublish(1, 1),
+        CourseAction::Archive,
+        CourseAction::Restore,
     ]
 }
 
 #[test]
 fn a_status_reads_the_same_everywhere() {
-    for status in
-        [CourseStatus::Missing, CourseStatus::Draft, CourseStatus::Published, CourseStatus::Deleted]
-    {
+    for status in [
+        CourseStatus::Missing,
+        CourseStatus::Draft,
+        CourseStatus::Published,
+        CourseStatus::Archived,
+        CourseStatus::Deleted,
+    ] {
         assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+    }
+    for kind in KINDS {
+        assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
     }
     for state in [PublicationState::Unpublished, PublicationState::Published] {
         assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
@@ -191,7 +307,7 @@ fn a_status_reads_the_same_everywhere() {
 
 #[test]
 fn a_course_survives_its_own_json() {
-    let course = fold(&[created_in_full(), added("m1", 0), published()]);
+    let course = fold(&[created_in_full(), added("m1", 0), page_added("m1", "t1", 0), published()]);
     let json = serde_json::to_value(&course).unwrap();
     assert_eq!(serde_json::from_value::<Course>(json).unwrap(), course);
 }

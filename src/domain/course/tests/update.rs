@@ -250,16 +250,24 @@ fn a_deleted_course_accepts_nothing_else() {
         (CourseAction::Publish, "be published"),
         (add_module("m2", None), "get a module"),
         (update_module("m1", ModulePatch::default()), "be changed"),
+        (remove_module("m1"), "be changed"),
+        (reorder_modules(&["m1"]), "be changed"),
+        (add_item("m1", page("t2")), "be changed"),
+        (update_item("t1", ItemPatch::default()), "be changed"),
+        (remove_item("t1"), "be changed"),
+        (reorder_items("m1", &["t1"]), "be changed"),
+        (assign("ina"), "be changed"),
+        (dismiss("ivo"), "be changed"),
+        (unpublish(0, 0), "be unpublished"),
+        (CourseAction::Archive, "be archived"),
+        (CourseAction::Restore, "be restored"),
     ];
+    let history = [created(), added("m1", 0), page_added("m1", "t1", 0), deleted()];
     for actor in [ina(), admin()] {
         for (action, verb) in lawful.clone() {
-            given(&[created(), added("m1", 0), deleted()])
-                .when(command(actor.clone(), action))
-                .then_expect_error(Refusal::IllegalTransition {
-                    object: "course",
-                    status: "DELETED",
-                    verb,
-                });
+            given(&history).when(command(actor.clone(), action)).then_expect_error(
+                Refusal::IllegalTransition { object: "course", status: "DELETED", verb },
+            );
         }
     }
 }

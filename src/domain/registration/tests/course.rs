@@ -1,6 +1,8 @@
 //! What a change of the course means for its seats and enrollments.
 
 use super::*;
+use crate::domain::course::{ItemKind, ItemPatch, NewItem};
+use crate::domain::ids::ItemId;
 
 #[test]
 fn a_new_course_defines_its_seats() {
@@ -33,6 +35,63 @@ fn publishing_opens_the_seats_once() {
         }
     );
     assert_eq!(published(None).change(CourseAction::Publish), Ok(Changes::default()));
+}
+
+#[test]
+fn an_unpublished_course_has_its_seats_closed_and_may_be_published_again() {
+    let world = published(Some(1));
+    assert_eq!(
+        world.change(unpublish(&world)).unwrap(),
+        Changes {
+            course: vec![CourseEvent::CourseUnpublished {}],
+            seats: vec![SeatsEvent::SeatsClosed {}],
+            enrollments: Vec::new(),
+        }
+    );
+    let action = unpublish(&world);
+    let world = world.and_change(action);
+    assert_eq!(world.enroll("a"), Err(Refusal::CourseNotPublished));
+    let world = world.and_change(CourseAction::Publish).and_enroll(&["a"]);
+    assert_eq!(world.active(), 1);
+}
+
+#[test]
+fn a_course_is_unpublished_only_when_nobody_has_a_seat_or_waits() {
+    let rush = rush();
+    assert_eq!(rush.change(unpublish(&rush)), Err(Refusal::SeatsInUse { taken: 1, waiting: 2 }));
+    let closed = rush.and_change(set_capacity(Some(0))).and_withdraw("a");
+    assert_eq!(
+        closed.change(unpublish(&closed)),
+        Err(Refusal::SeatsInUse { taken: 0, waiting: 2 })
+    );
+    let empty = closed.and_withdraw("b").and_withdraw("c");
+    assert_eq!(empty.change(unpublish(&empty)).unwrap().seats, [SeatsEvent::SeatsClosed {}]);
+}
+
+#[test]
+fn an_archived_course_keeps_its_seats_and_promotes_when_it_is_restored() {
+    let changes = rush().change(CourseAction::Archive).unwrap();
+    assert_eq!(changes.seats, [SeatsEvent::SeatsClosed {}]);
+    assert_eq!(changes.enrollments, []);
+    let world = rush().and_change(CourseAction::Archive);
+    assert_eq!(world.enroll("d"), Err(Refusal::CourseNotPublished));
+    let world = world.and_withdraw("a").and_change(set_capacity(Some(2)));
+    assert_eq!((world.active(), world.line.as_slice()), (0, &[user("b"), user("c")][..]));
+    let command =
+        CourseCommand { actor: ina(), expected_version: None, action: CourseAction::Restore };
+    assert_eq!(
+        at_first_sight(&world, |room| room.change_course(&command)),
+        Err(Undecided::Needs(vec![user("b"), user("c")]))
+    );
+    assert_eq!(
+        world.change(CourseAction::Restore).unwrap(),
+        Changes {
+            course: vec![CourseEvent::CourseRestored {}],
+            seats: vec![SeatsEvent::SeatsOpened { promoted: vec![user("b"), user("c")] }],
+            enrollments: vec![enrolled("b", Via::Waitlist), enrolled("c", Via::Waitlist)],
+        }
+    );
+    assert_eq!(rush().change(CourseAction::Restore), Ok(Changes::default()));
 }
 
 #[test]
@@ -119,10 +178,33 @@ fn the_content_of_a_course_does_not_concern_its_seats() {
         summary: None,
         position: None,
     };
-    let world = rush().and_change(add.clone());
+    let item_id = ItemId::parse("t1", "moduleItemId").unwrap();
+    let item = NewItem {
+        id: item_id.clone(),
+        kind: ItemKind::Page,
+        title: "Definition".to_owned(),
+        required: true,
+        position: None,
+        url: None,
+        video_id: None,
+        assessment_id: None,
+    };
+    let add_item = CourseAction::AddItem { module_id: module_id.clone(), item: Box::new(item) };
+    let world = rush().and_change(add.clone()).and_change(add_item.clone());
     let patch = ModulePatch { title: Patch::Set("Basis".to_owned()), ..ModulePatch::default() };
-    let change = CourseAction::UpdateModule { module_id, patch };
-    for action in [update(title), add, change] {
+    let change = CourseAction::UpdateModule { module_id: module_id.clone(), patch };
+    let patch = ItemPatch { required: Patch::Set(false), ..ItemPatch::default() };
+    let actions = [
+        update(title),
+        add,
+        change,
+        CourseAction::RemoveModule { module_id },
+        add_item,
+        CourseAction::UpdateItem { item_id: item_id.clone(), patch },
+        CourseAction::RemoveItem { item_id },
+        CourseAction::AssignInstructor { instructor_id: user("ivo") },
+    ];
+    for action in actions {
         let changes = world.change(action).unwrap();
         assert_eq!(
             (changes.course.len(), changes.seats.len(), changes.enrollments.len()),

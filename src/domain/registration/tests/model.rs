@@ -1,16 +1,16 @@
 //! Whatever anybody asks of a course in whatever order: nothing panics and everything that must hold of it holds.
 
+mod content;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use self::content::Content;
 use super::world::World;
 use super::*;
-use crate::domain::course::{
-    CourseAction, CoursePatch, CourseStatus, ModulePatch, NewCourse, PublicationState,
-};
-use crate::domain::ids::ModuleId;
+use crate::domain::course::{CourseAction, CoursePatch, CourseStatus, NewCourse};
 use crate::domain::refusal::Code;
 use crate::domain::values::Patch;
 
@@ -20,9 +20,13 @@ enum Step {
     Create { course: NewCourse, code_is_taken: bool },
     Update { patch: CoursePatch, code_is_taken: bool },
     Publish,
+    Unpublish,
+    Archive,
+    Restore,
     Delete { force: bool, reason: Option<String> },
-    AddModule { title: String, summary: Option<String>, position: Option<i64> },
-    UpdateModule { number: usize, patch: ModulePatch },
+    AssignInstructor(UserId),
+    RemoveInstructor(UserId),
+    Content(Content),
     Enroll { student: UserId, join_waitlist: bool, at: DateTime<Utc> },
     Withdraw { student: UserId, reason: Option<String> },
 }
@@ -183,21 +187,12 @@ fn course_patch() -> impl Strategy<Value = CoursePatch> {
     })
 }
 
-fn module_patch() -> impl Strategy<Value = ModulePatch> {
-    let states = select(vec![PublicationState::Published, PublicationState::Unpublished]);
-    (patch(text()), patch(text()), patch(states)).prop_map(|(title, summary, state)| ModulePatch {
-        title,
-        summary,
-        state,
-    })
+fn somebody() -> impl Strategy<Value = UserId> {
+    select(vec!["ina", "ivo", "ida", "s0"]).prop_map(user)
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let seldom = || prop::bool::weighted(0.05);
-    let position = prop_oneof![
-        4 => 0..6_i64,
-        1 => select(vec![-1, i64::MIN, i64::MAX, 1 << 32]),
-    ];
     let more_or_fewer_seats =
         patch(capacity()).prop_map(|capacity| CoursePatch { capacity, ..CoursePatch::default() });
     prop_oneof![
@@ -209,11 +204,13 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|patch| Step::Update { patch, code_is_taken: false }),
         8 => (course_patch(), seldom())
             .prop_map(|(patch, code_is_taken)| Step::Update { patch, code_is_taken }),
-        8 => (text(), option::of(text()), option::of(position))
-            .prop_map(|(title, summary, position)| Step::AddModule { title, summary, position }),
-        8 => (0..4_usize, module_patch())
-            .prop_map(|(number, patch)| Step::UpdateModule { number, patch }),
-        5 => Just(Step::Publish),
+        20 => content::content().prop_map(Step::Content),
+        8 => Just(Step::Publish),
+        3 => Just(Step::Unpublish),
+        3 => Just(Step::Archive),
+        5 => Just(Step::Restore),
+        3 => somebody().prop_map(Step::AssignInstructor),
+        2 => somebody().prop_map(Step::RemoveInstructor),
         2 => (new_course(), seldom())
             .prop_map(|(course, code_is_taken)| Step::Create { course, code_is_taken }),
         1 => (any::<bool>(), option::of(text()))
@@ -277,15 +274,16 @@ impl World {
             Step::Delete { force, reason } => {
                 CourseAction::Delete { force, reason, seats_taken: self.seats.taken }
             }
-            Step::AddModule { title, summary, position } => CourseAction::AddModule {
-                module_id: module_id(self.course.modules.len()),
-                title,
-                summary,
-                position,
-            },
-            Step::UpdateModule { number, patch } => {
-                CourseAction::UpdateModule { module_id: module_id(number), patch }
+            Step::Unpublish => unpublish(self),
+            Step::Archive => CourseAction::Archive,
+            Step::Restore => CourseAction::Restore,
+            Step::AssignInstructor(instructor_id) => {
+                CourseAction::AssignInstructor { instructor_id }
             }
+            Step::RemoveInstructor(instructor_id) => {
+                CourseAction::RemoveInstructor { instructor_id }
+            }
+            Step::Content(content) => content.action(&self.course),
         };
         let command = CourseCommand { actor: actor.clone(), expected_version, action };
         self.decide(|room| room.change_course(&command))
@@ -318,9 +316,13 @@ impl World {
             }
             Step::Update { .. }
             | Step::Publish
+            | Step::Unpublish
+            | Step::Archive
+            | Step::Restore
             | Step::Delete { .. }
-            | Step::AddModule { .. }
-            | Step::UpdateModule { .. } => to_change,
+            | Step::AssignInstructor(_)
+            | Step::RemoveInstructor(_)
+            | Step::Content(_) => to_change,
         }
     }
 
@@ -353,6 +355,20 @@ impl World {
         }
     }
 
+    /// What a step of the lifecycle hears from whoever may take it; `None` is a step, or one that was taken before.
+    fn lifecycle_refusal(&self, step: &Step) -> Option<Code> {
+        let used = self.active() > 0 || !self.line.is_empty();
+        match (step, self.course.status) {
+            (Step::Publish, CourseStatus::Draft | CourseStatus::Published)
+            | (Step::Unpublish, CourseStatus::Draft)
+            | (Step::Archive | Step::Restore, CourseStatus::Published | CourseStatus::Archived) => {
+                None
+            }
+            (Step::Unpublish, CourseStatus::Published) => used.then_some(Code::SeatsTaken),
+            _ => Some(Code::IllegalTransition),
+        }
+    }
+
     fn run(&mut self, actor: &Actor, belief: &Belief, step: &Step) {
         let expected_version = match belief {
             Belief::None => None,
@@ -370,10 +386,18 @@ impl World {
         if let Step::Enroll { student, join_waitlist, at } = step {
             assert_eq!(code, self.enrollment_refusal(student, *join_waitlist, *at));
         }
+        let lifecycle =
+            matches!(step, Step::Publish | Step::Unpublish | Step::Archive | Step::Restore);
+        if lifecycle && code != Some(Code::Conflict) {
+            assert_eq!(code, self.lifecycle_refusal(step));
+        }
         let Ok(changes) = answer else { return };
         self.append(&changes);
-        let repeatable =
-            !matches!(step, Step::Create { .. } | Step::AddModule { .. } | Step::Enroll { .. });
+        let repeatable = match step {
+            Step::Create { .. } | Step::Enroll { .. } => false,
+            Step::Content(content) => content.repeatable(),
+            _ => self.denied(actor, step).is_none(), // one may remove oneself
+        };
         if repeatable {
             let again = self.ask(actor, None, step);
             assert_eq!(again, Ok(Changes::default()), "said again it changes something");
@@ -383,10 +407,6 @@ impl World {
 
 type Answer = Result<Changes, Refusal>;
 
-fn module_id(number: usize) -> ModuleId {
-    ModuleId::parse(&format!("m{number}"), "moduleId").unwrap()
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
@@ -395,6 +415,21 @@ proptest! {
         let mut world = World::new(c1());
         for (actor, belief, step) in first.iter().chain(&rest) {
             world.run(actor, belief, step);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn whatever_happens_to_a_course_that_is_nearly_full_its_records_have_room(
+        rest in vec(content::content(), 0..40)
+    ) {
+        let mut world = published(None);
+        world.append(&content::nearly_full());
+        for content in rest {
+            world.run(&ina(), &Belief::None, &Step::Content(content));
         }
     }
 }

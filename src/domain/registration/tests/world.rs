@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::*;
-use crate::domain::course::CourseStatus;
+use crate::domain::course::{CourseStatus, ItemKind, Module, ModuleItem};
 use crate::domain::enrollment::Via;
 use crate::domain::event::{Event, StreamType};
-use crate::domain::ids::ModuleId;
-use crate::domain::values::{MAX_INSTRUCTORS, MAX_MODULES, MAX_OUTGOING_BYTES};
+use crate::domain::ids::{ItemId, ModuleId};
+use crate::domain::values::{MAX_INSTRUCTORS, MAX_ITEMS, MAX_MODULES, MAX_OUTGOING_BYTES};
 
 /// The states as the fold of everything appended, and the log that they were folded from.
 #[derive(Debug, Clone)]
@@ -21,8 +21,8 @@ pub(super) struct World {
     pub(super) enrollments: BTreeMap<UserId, Enrollment>,
     /// Who waits, the first in front, as the enrollments tell it.
     pub(super) line: Vec<UserId>,
-    /// The ids of the modules in order, as the positions in the events tell it.
-    modules: Vec<ModuleId>,
+    /// The ids of the modules in order and of the items in each, as the positions in the events tell it.
+    modules: Vec<(ModuleId, Vec<ItemId>)>,
     /// Every event as it was read back from its stored JSON; the student where it is an enrollment's.
     log: Vec<(Option<UserId>, Event)>,
 }
@@ -101,11 +101,59 @@ impl World {
 
     fn append_to_course(&mut self, event: &CourseEvent) {
         assert_ne!(self.course.status, CourseStatus::Deleted, "{event:?} after the deletion");
-        if let CourseEvent::ModuleAdded { module_id, position, .. } = event {
-            self.modules.insert(usize::try_from(*position).unwrap(), module_id.clone());
+        match event {
+            CourseEvent::CourseUnpublished {} => {
+                assert_eq!((self.active(), self.line.len()), (0, 0), "nobody loses a seat");
+            }
+            CourseEvent::InstructorRemoved { instructor_id } => {
+                assert!(self.course.instructor_ids.contains(instructor_id));
+            }
+            _ => self.append_to_modules(event),
         }
         self.course.apply(event.clone());
         self.store(None, &event.clone().into());
+    }
+
+    fn append_to_modules(&mut self, event: &CourseEvent) {
+        let at = |position: &u32| usize::try_from(*position).unwrap();
+        match event {
+            CourseEvent::ModuleAdded { module_id, position, .. } => {
+                self.modules.insert(at(position), (module_id.clone(), Vec::new()));
+            }
+            CourseEvent::ModuleRemoved { module_id } => {
+                let index = self.modules.iter().position(|(id, _)| id == module_id);
+                self.modules.remove(index.expect("what is removed was there"));
+            }
+            CourseEvent::ModulesReordered { module_ids } => {
+                let before = std::mem::take(&mut self.modules);
+                let found = |id| before.iter().find(|(other, _)| other == id).cloned().unwrap();
+                self.modules = module_ids.iter().map(found).collect();
+                assert_eq!(sorted(&self.modules), sorted(&before), "each once and all of them");
+                assert_ne!(self.modules, before, "an order that changes nothing is no event");
+            }
+            CourseEvent::ModuleItemAdded { module_id, item_id, position, .. } => {
+                self.items(module_id).insert(at(position), item_id.clone());
+            }
+            CourseEvent::ModuleItemChanged { module_id, item_id, .. } => {
+                assert!(self.items(module_id).contains(item_id));
+            }
+            CourseEvent::ModuleItemRemoved { module_id, item_id } => {
+                let items = self.items(module_id);
+                let index = items.iter().position(|id| id == item_id);
+                items.remove(index.expect("what is removed was there"));
+            }
+            CourseEvent::ModuleItemsReordered { module_id, item_ids } => {
+                let before = std::mem::replace(self.items(module_id), item_ids.clone());
+                assert_eq!(sorted(item_ids), sorted(&before), "each once and all of them");
+                assert_ne!(item_ids, &before, "an order that changes nothing is no event");
+            }
+            _ => {}
+        }
+    }
+
+    fn items(&mut self, module: &ModuleId) -> &mut Vec<ItemId> {
+        let found = self.modules.iter_mut().find(|(id, _)| id == module);
+        found.map(|(_, items)| items).expect("the module was there")
     }
 
     fn append_to_seats(&mut self, event: &SeatsEvent) {
@@ -216,13 +264,37 @@ impl World {
         assert!(window.is_none_or(|(opens, closes)| opens <= closes));
         assert!(course.outgoing_bytes() <= MAX_OUTGOING_BYTES);
         assert!(course.modules.len() <= MAX_MODULES);
-        assert!(course.modules.iter().map(|module| &module.id).eq(&self.modules));
+        let ids = |module: &Module| {
+            (module.id.clone(), module.items.iter().map(|item| item.id.clone()).collect())
+        };
+        assert_eq!(course.modules.iter().map(ids).collect::<Vec<_>>(), self.modules);
+        let items: Vec<_> = course.modules.iter().flat_map(|module| &module.items).collect();
+        let distinct: BTreeSet<_> = items.iter().map(|item| &item.id).collect();
+        assert_eq!(distinct.len(), items.len(), "an item is there twice");
+        items.into_iter().for_each(check_item);
         for module in &course.modules {
+            assert!(module.items.len() <= MAX_ITEMS);
+            assert!(module.outgoing_bytes() <= MAX_OUTGOING_BYTES);
             assert!((1..=255).contains(&module.title.chars().count()));
             assert!(module.summary.as_ref().is_none_or(|text| text.len() <= 16_384));
             assert!(module.added_in <= module.changed_in && module.changed_in <= course.version);
         }
     }
+}
+
+fn check_item(item: &ModuleItem) {
+    assert!((1..=255).contains(&item.title.chars().count()));
+    let url = item.url.as_deref();
+    assert!(url.is_none_or(|url| url.len() <= 2_048 && url.to_lowercase().starts_with("http")));
+    assert!(url.is_some() || !matches!(item.kind, ItemKind::File | ItemKind::Link));
+    assert_eq!(item.video_id.is_some(), item.kind == ItemKind::Video);
+    assert_eq!(item.assessment_id.is_some(), item.kind == ItemKind::Assessment);
+}
+
+fn sorted<T: Ord + Clone>(list: &[T]) -> Vec<T> {
+    let mut list = list.to_vec();
+    list.sort();
+    list
 }
 
 fn holds_nul(json: &Value) -> bool {
