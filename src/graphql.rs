@@ -3,6 +3,8 @@
 //! Refusals of the domain are data (`userErrors`); authentication, timeouts and bugs are `errors[]` with a code.
 #![warn(missing_docs)]
 
+mod batch;
+mod connection;
 mod context;
 mod course;
 mod cursor;
@@ -14,18 +16,19 @@ pub mod http;
 mod input;
 mod loader;
 mod module;
+mod module_item;
 mod mutation;
+mod node;
 mod query;
 mod user;
 
 use std::time::Duration;
 
-use async_graphql::dataloader::DataLoader;
 use async_graphql::{EmptySubscription, SDLExportOptions};
 use sqlx::PgPool;
 
+use self::batch::Batches;
 pub use self::context::{Caller, IdentityFailure, RequestIds};
-use self::loader::ReadModels;
 use self::mutation::Mutation;
 use self::query::Query;
 use crate::commands::Commands;
@@ -54,10 +57,9 @@ const READ_YOUR_WRITES: Duration = Duration::from_secs(1);
 
 /// The schema on these parts.
 pub fn schema(parts: Parts) -> Schema {
-    let read_models = DataLoader::new(ReadModels { pool: parts.pool.clone() }, tokio::spawn);
     let builder = Schema::build(Query::default(), Mutation::default(), EmptySubscription)
         .limit_depth(MAX_DEPTH)
-        .data(read_models)
+        .extension(Batches::new(parts.pool.clone()))
         .data(parts.pool)
         .data(parts.checkpoints)
         .data(parts.commands);
