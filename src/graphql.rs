@@ -3,6 +3,8 @@
 //! Refusals of the domain are data (`userErrors`); authentication, timeouts and bugs are `errors[]` with a code.
 #![warn(missing_docs)]
 
+mod batch;
+mod connection;
 mod context;
 mod course;
 mod cursor;
@@ -14,22 +16,21 @@ mod input;
 mod limits;
 mod loader;
 mod module;
+mod module_item;
 mod mutation;
+mod node;
 mod query;
 mod user;
 
 use std::time::Duration;
 
-use async_graphql::dataloader::DataLoader;
 use async_graphql::{EmptySubscription, SDLExportOptions};
-use futures::future::BoxFuture;
 use sqlx::PgPool;
-use tracing::Instrument;
 
+use self::batch::Batches;
 pub use self::context::{Caller, IdentityFailure, RequestIds};
 pub use self::error::error_codes_markdown;
 pub use self::limits::Limits;
-use self::loader::ReadModels;
 use self::mutation::Mutation;
 use self::query::Query;
 use crate::commands::Commands;
@@ -55,11 +56,8 @@ const READ_YOUR_WRITES: Duration = Duration::from_secs(1);
 
 /// The schema on these parts.
 pub fn schema(parts: Parts) -> Schema {
-    // What a batch logs belongs to the request that began it.
-    let spawn = |load: BoxFuture<'static, ()>| tokio::spawn(load.in_current_span());
-    let read_models = DataLoader::new(ReadModels { pool: parts.pool.clone() }, spawn);
     let builder = Schema::build(Query::default(), Mutation::default(), EmptySubscription)
-        .data(read_models)
+        .extension(Batches::new(parts.pool.clone()))
         .data(parts.pool)
         .data(parts.checkpoints)
         .data(parts.commands);

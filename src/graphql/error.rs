@@ -161,6 +161,14 @@ pub(super) struct UserError {
     retryable: bool,
 }
 
+impl UserError {
+    /// Of a caller who sent no token.
+    pub(super) fn unauthenticated() -> Self {
+        let message = "this needs a token: `Authorization: Bearer …`".to_owned();
+        Self { field: None, message, code: ErrorCode::Unauthenticated, retryable: false }
+    }
+}
+
 impl From<Refusal> for UserError {
     fn from(refusal: Refusal) -> Self {
         let code = ErrorCode::from(refusal.code());

@@ -4,6 +4,7 @@ mod call;
 mod course;
 mod enrollment;
 mod instructor;
+mod item;
 mod lifecycle;
 mod module;
 
@@ -12,6 +13,7 @@ use async_graphql::MergedObject;
 use self::course::CourseMutation;
 use self::enrollment::EnrollmentMutation;
 use self::instructor::InstructorMutation;
+use self::item::ItemMutation;
 use self::lifecycle::LifecycleMutation;
 use self::module::ModuleMutation;
 
@@ -22,6 +24,7 @@ pub struct Mutation(
     LifecycleMutation,
     InstructorMutation,
     ModuleMutation,
+    ItemMutation,
     EnrollmentMutation,
 );
 

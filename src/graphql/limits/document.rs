@@ -14,7 +14,7 @@ use async_graphql::{Name, Number, Positioned, Variables};
 use async_graphql_value::{ConstValue, Value};
 
 use super::{Exceeded, Limits};
-use crate::graphql::cursor::{DEFAULT_PAGE, MAX_PAGE};
+use crate::graphql::connection::{DEFAULT_PAGE, MAX_PAGE};
 
 /// The most fields of a document with its fragments spread, all its operations together.
 const MAX_FIELDS: usize = 5_000;
