@@ -1,6 +1,7 @@
 //! What a request is answered with: status, type, and errors that all have a code and the correlation id.
 
 use async_graphql::{ServerError, Value};
+use async_graphql_axum::GraphQLResponse;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, VARY};
 use axum::response::{IntoResponse, Response};
@@ -67,10 +68,19 @@ impl Answer {
 
     pub(super) fn into_response(mut self, kind: Kind, ids: &RequestIds) -> Response {
         self.complete(ids);
-        let refused = self.data.is_none() && kind == Kind::GraphqlResponse;
-        let status =
-            if refused || self.malformed { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-        written(status, kind, &self)
+        match self.data {
+            Some(data) => {
+                let mut executed = async_graphql::Response::new(data);
+                executed.errors = self.errors;
+                let body = GraphQLResponse::from(executed);
+                ([(CONTENT_TYPE, kind.content_type()), (VARY, "accept")], body).into_response()
+            }
+            None => {
+                let well = kind == Kind::Json && !self.malformed;
+                let status = if well { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+                written(status, kind, &self)
+            }
+        }
     }
 }
 
