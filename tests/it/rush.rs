@@ -25,7 +25,7 @@ use proptest::test_runner::{RngAlgorithm, TestRng};
 use crate::instance::{Instance, new_course_id, refusal, student_named};
 use crate::support;
 
-const STUDENTS: u32 = 240;
+const STUDENTS: u32 = 200;
 /// How many students ask at the same time.
 const AT_ONCE: usize = 48;
 
@@ -115,7 +115,7 @@ impl Rush {
     /// A student enrolls, withdraws and enrolls again, each time wherever they happen to be connected to.
     async fn student(&self, number: u32, mut dice: Dice, courses: &[CourseId; 2]) {
         let student = student_named(&format!("s{number}")).id;
-        for _ in 0..4 + dice.below(3) {
+        for _ in 0..3 + dice.below(3) {
             let course = &courses[usize::from(dice.one_in(4))];
             let asked = if dice.one_in(3) {
                 Asked::Withdraw { student: student.clone() }
