@@ -37,7 +37,7 @@ enum Command {
     #[command(after_help = "Example:\n  DATABASE_URL=postgres://… course-service migrate")]
     Migrate,
     /// Lists and rebuilds read models.
-    #[command(after_help = "Example:\n  course-service projections rebuild courses_v1")]
+    #[command(after_help = "Example:\n  course-service projections rebuild courses_v2")]
     Projections(projections::Args),
     /// Prints the log, one JSON object a line.
     #[command(after_help = "Example:\n  course-service events --from 100 --follow")]

@@ -6,6 +6,7 @@
 
 mod cache;
 mod decision;
+pub mod idempotency;
 mod mailbox;
 mod request;
 
@@ -14,18 +15,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use cqrs_es::Aggregate;
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::cache::RoomCache;
+use self::idempotency::Done;
+pub use self::idempotency::IdempotencyKey;
 use self::mailbox::Job;
-pub use self::request::{Answer, Request, State};
+use self::request::Reply;
+pub use self::request::{Answer, Cause, Request, State};
 use crate::domain::course::CourseCommand;
+use crate::domain::progress::CompleteItem;
 use crate::domain::registration::{Enroll, Withdraw};
-use crate::domain::{Actor, CourseId, Enrollment, EnrollmentId, Refusal};
+use crate::domain::{Actor, Course, CourseId, Enrollment, EnrollmentId, Refusal, StreamType};
 use crate::event_store::stream::{LoadError, Streams};
-use crate::event_store::{AppendError, Appender, Metadata};
+use crate::event_store::{AppendError, Appender, Position, StreamId};
 
 /// The most commands under way in one instance; more are turned away at once.
 const MAX_IN_FLIGHT: usize = 10_000;
@@ -143,9 +149,9 @@ impl Commands {
         &self,
         course: CourseId,
         command: CourseCommand,
-        metadata: Metadata,
+        cause: impl Into<Cause>,
     ) -> Result<Answer, CommandError> {
-        self.run(course, Request::Course(Box::new(command)), metadata).await
+        self.run(course, Request::Course(Box::new(command)), cause.into()).await
     }
 
     /// A student takes a seat or joins the waitlist.
@@ -153,9 +159,9 @@ impl Commands {
         &self,
         course: CourseId,
         command: Enroll,
-        metadata: Metadata,
+        cause: impl Into<Cause>,
     ) -> Result<Answer, CommandError> {
-        self.run(course, Request::Enroll(command), metadata).await
+        self.run(course, Request::Enroll(command), cause.into()).await
     }
 
     /// A student leaves. The enrollment is found in the log: its id does not tell course and student.
@@ -164,7 +170,8 @@ impl Commands {
         id: &EnrollmentId,
         actor: Actor,
         reason: Option<String>,
-        metadata: Metadata,
+        expected_version: Option<u64>,
+        cause: impl Into<Cause>,
     ) -> Result<Answer, CommandError> {
         let enrollment = match self.find(id).await {
             Ok(enrollment) => enrollment,
@@ -173,8 +180,19 @@ impl Commands {
                 return Err(error);
             }
         };
-        let command = Withdraw { actor, student: enrollment.student_id, reason };
-        self.run(enrollment.course_id, Request::Withdraw(command), metadata).await
+        let student = enrollment.student_id;
+        let command = Withdraw { actor, student, reason, expected_version };
+        self.run(enrollment.course_id, Request::Withdraw(command), cause.into()).await
+    }
+
+    /// A student is done with an item.
+    pub async fn complete_item(
+        &self,
+        course: CourseId,
+        command: CompleteItem,
+        cause: impl Into<Cause>,
+    ) -> Result<Answer, CommandError> {
+        self.run(course, Request::Complete(command), cause.into()).await
     }
 
     async fn find(&self, id: &EnrollmentId) -> Result<Enrollment, CommandError> {
@@ -190,9 +208,13 @@ impl Commands {
         &self,
         course: CourseId,
         request: Request,
-        metadata: Metadata,
+        cause: Cause,
     ) -> Result<Answer, CommandError> {
-        let result = self.submit(course, request, metadata).await;
+        let result = match self.submit(course, request, cause).await {
+            Ok(Reply::Now(answer)) => Ok(answer),
+            Ok(Reply::Before(done)) => self.recall(done).await,
+            Err(error) => Err(error),
+        };
         (self.inner.observe)(result.as_ref().map_or_else(outcome, |_| "accepted"));
         result
     }
@@ -201,16 +223,44 @@ impl Commands {
         &self,
         course: CourseId,
         request: Request,
-        metadata: Metadata,
-    ) -> Result<Answer, CommandError> {
+        cause: Cause,
+    ) -> Result<Reply, CommandError> {
         let place = Place::take(&self.inner)?;
         let deadline = Instant::now() + self.inner.patience;
         let (reply, answer) = oneshot::channel();
-        self.post(course, Job { request, metadata, deadline, reply, _place: place });
+        self.post(course, Job { request, cause, deadline, reply, _place: place });
         match timeout_at(deadline, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) | Err(_) => Err(CommandError::Timeout),
         }
+    }
+
+    /// The answer to a command that happened before: the state that it left, from the log.
+    async fn recall(&self, done: Done) -> Result<Answer, CommandError> {
+        let _place = Place::take(&self.inner)?;
+        let Done { course, student, version, part } = done;
+        let (position, state) = match student {
+            None => {
+                let stream = StreamId::new(StreamType::Course, course.as_str());
+                let (position, state) = self.state_at::<Course>(&stream, version).await?;
+                (position, State::Course(Arc::new(state)))
+            }
+            Some(student) => {
+                let id = EnrollmentId::of(&course, &student);
+                let stream = StreamId::new(StreamType::Enrollment, id.as_str());
+                let (position, state) = self.state_at::<Enrollment>(&stream, version).await?;
+                (position, State::Enrollment(Box::new(state)))
+            }
+        };
+        Ok(Answer { position, state, part })
+    }
+
+    async fn state_at<A: Aggregate>(
+        &self,
+        stream: &StreamId,
+        version: u64,
+    ) -> Result<(Position, A), CommandError> {
+        self.inner.in_time(self.inner.streams.load_at(stream, version)).await
     }
 
     /// Puts a job into the course's mailbox, and starts the task that empties it where there is none.

@@ -10,6 +10,7 @@ pub mod course;
 pub mod enrollment;
 pub mod event;
 pub mod ids;
+pub mod progress;
 pub mod refusal;
 pub mod registration;
 pub mod seats;

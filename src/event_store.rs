@@ -6,6 +6,7 @@
 
 pub mod append;
 mod batch;
+pub mod keys;
 pub mod log;
 pub mod migrate;
 pub mod position;

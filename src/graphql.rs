@@ -3,29 +3,34 @@
 //! Refusals of the domain are data (`userErrors`); authentication, timeouts and bugs are `errors[]` with a code.
 #![warn(missing_docs)]
 
+mod batch;
+mod connection;
 mod context;
 mod course;
 mod cursor;
 mod enrollment;
 mod error;
-mod expansion;
 mod graphiql;
 pub mod http;
 mod input;
+mod limits;
 mod loader;
 mod module;
+mod module_item;
 mod mutation;
+mod node;
 mod query;
 mod user;
 
 use std::time::Duration;
 
-use async_graphql::dataloader::DataLoader;
 use async_graphql::{EmptySubscription, SDLExportOptions};
 use sqlx::PgPool;
 
+use self::batch::Batches;
 pub use self::context::{Caller, IdentityFailure, RequestIds};
-use self::loader::ReadModels;
+pub use self::error::error_codes_markdown;
+pub use self::limits::Limits;
 use self::mutation::Mutation;
 use self::query::Query;
 use crate::commands::Commands;
@@ -46,22 +51,22 @@ pub struct Parts {
     pub introspection: bool,
 }
 
-/// How deep a query may nest.
-const MAX_DEPTH: usize = 15;
-
 /// How long a read waits for the read models to reach a position.
 const READ_YOUR_WRITES: Duration = Duration::from_secs(1);
 
 /// The schema on these parts.
 pub fn schema(parts: Parts) -> Schema {
-    let read_models = DataLoader::new(ReadModels { pool: parts.pool.clone() }, tokio::spawn);
     let builder = Schema::build(Query::default(), Mutation::default(), EmptySubscription)
-        .limit_depth(MAX_DEPTH)
-        .data(read_models)
+        .extension(Batches::new(parts.pool.clone()))
         .data(parts.pool)
         .data(parts.checkpoints)
         .data(parts.commands);
-    if parts.introspection { builder.finish() } else { builder.disable_introspection().finish() }
+    if parts.introspection {
+        builder.finish()
+    } else {
+        // Nor may a wrong name be answered with those that are nearly right.
+        builder.disable_introspection().disable_suggestions().finish()
+    }
 }
 
 /// The schema as text, sorted. Needs no database.

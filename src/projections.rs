@@ -8,10 +8,11 @@ pub mod checkpoint;
 pub mod courses;
 pub mod enrollments;
 mod fold;
+pub mod module_items;
 pub mod modules;
+pub mod page;
 mod rebuild;
 mod runner;
-pub mod seats;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -67,12 +68,20 @@ pub enum ProjectionError {
     NoCheckpoint(&'static str),
 }
 
+/// The read models of this release.
+const NAMES: &[&str] = &[
+    courses::Courses::NAME,
+    modules::Modules::NAME,
+    module_items::ModuleItems::NAME,
+    enrollments::Enrollments::NAME,
+];
+
 /// Every projection's runner, in the order in which they are listed.
 pub fn runners(checkpoints: &Checkpoints) -> Vec<Runner> {
     vec![
         Runner::of::<courses::Courses>(checkpoints),
         Runner::of::<modules::Modules>(checkpoints),
-        Runner::of::<seats::SeatCounts>(checkpoints),
+        Runner::of::<module_items::ModuleItems>(checkpoints),
         Runner::of::<enrollments::Enrollments>(checkpoints),
     ]
 }

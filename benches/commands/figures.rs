@@ -96,6 +96,17 @@ impl Table {
         ]);
     }
 
+    /// Ours beside a floor, for information.
+    pub(crate) fn beside(&mut self, what: &str, ours: &Rates, floor: (&str, &Rates)) {
+        self.0.push([
+            what.to_owned(),
+            format!("{}/s", grouped(ours.median())),
+            format!("{}: {}/s", floor.0, grouped(floor.1.median())),
+            format!("{:.2} ×", ours.over(floor.1)),
+            "–".to_owned(),
+        ]);
+    }
+
     /// A figure that must stay below a limit.
     pub(crate) fn limit(&mut self, what: &str, value: f64, note: &str, limit: f64, unit: &str) {
         self.0.push([

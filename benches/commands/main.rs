@@ -1,4 +1,4 @@
-//! How fast the command path is, as ratios to floors that are measured in the same run on the same Postgres.
+//! How fast commands and queries are, as ratios to floors that are measured in the same run on the same Postgres.
 //!
 //! `cargo bench` starts a Postgres (with fsync) and a Kafka of its own, or uses those of `DATABASE_URL` and
 //! `KAFKA_BROKER`; `cargo bench -- hot-course` runs one part. Times differ from machine to machine and are never
@@ -8,14 +8,18 @@
 //! Every round measures each competitor once, in turn, and the table shows the median of the rounds' ratios: a noisy
 //! neighbour then slows both sides of a ratio. No benchmark framework: none interleaves what it compares.
 
+mod api;
 mod big_log;
 mod create;
 mod figures;
 mod hot_course;
 mod ours;
+mod pages;
+mod reads;
 mod serve;
 mod server;
 mod sql;
+mod through_http;
 mod vanilla;
 
 use std::time::Instant;
@@ -25,7 +29,7 @@ use anyhow::bail;
 use crate::figures::Table;
 use crate::server::Server;
 
-const PARTS: [&str; 4] = ["create", "hot-course", "big-log", "serve"];
+const PARTS: [&str; 7] = ["create", "hot-course", "big-log", "reads", "pages", "http", "serve"];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -53,6 +57,9 @@ async fn main() -> anyhow::Result<()> {
             "create" => create::run(&server, &mut table).await?,
             "hot-course" => hot_course::run(&server, &mut table).await?,
             "big-log" => big_log::run(&server, &mut table).await?,
+            "reads" => reads::run(&server, &mut table).await?,
+            "pages" => pages::run(&server, &mut table).await?,
+            "http" => through_http::run(&server, &mut table).await?,
             _ => serve::run(&server, &mut table).await?,
         }
     }

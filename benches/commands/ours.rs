@@ -7,7 +7,7 @@ use course_service::app::database;
 use course_service::commands::Commands;
 use course_service::domain::course::{CourseAction, CourseCommand, NewCourse};
 use course_service::domain::registration::Enroll;
-use course_service::domain::{Actor, CourseId, Refusal, Role, UserId};
+use course_service::domain::{Actor, CourseId, ModuleId, Refusal, Role, UserId};
 use course_service::event_store::wake::Head;
 use course_service::event_store::{Appender, Metadata, Position};
 use sqlx::PgPool;
@@ -53,6 +53,12 @@ impl Ours {
 
     pub(crate) async fn publish(&self, id: &CourseId) -> anyhow::Result<()> {
         self.course(id, CourseAction::Publish).await
+    }
+
+    pub(crate) async fn add_module(&self, id: &CourseId, title: &str) -> anyhow::Result<()> {
+        let (module_id, title) = (ModuleId::from_uuid(Uuid::now_v7()), title.to_owned());
+        let action = CourseAction::AddModule { module_id, title, summary: None, position: None };
+        self.course(id, action).await
     }
 
     async fn course(&self, id: &CourseId, action: CourseAction) -> anyhow::Result<()> {

@@ -16,6 +16,8 @@ use std::time::Duration;
 pub use settings::{SETTINGS, Setting, Shown, settings_markdown};
 use values::{Values, rules};
 
+use crate::graphql::Limits;
+
 /// Why the configuration was refused: a sentence for people that never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
@@ -108,12 +110,8 @@ pub struct Config {
     pub bind_addr: SocketAddr,
     /// Topics, and how we are let in.
     pub kafka: KafkaConfig,
-    /// Whether the schema may be asked for.
-    pub graphql_introspection: bool,
-    /// How long an operation may take.
-    pub graphql_timeout: Duration,
-    /// Largest request body, in bytes.
-    pub graphql_max_body_bytes: usize,
+    /// How much a GraphQL request may ask for.
+    pub graphql_limits: Limits,
     /// How long a command may take.
     pub command_timeout: Duration,
     /// How long work in progress may go on after the signal to stop.
@@ -176,9 +174,7 @@ impl Config {
             database_max_connections: values.required("DATABASE_MAX_CONNECTIONS", rules::SIZE)?,
             bind_addr: values.required("BIND_ADDR", rules::ADDRESS)?,
             kafka: values.kafka(cfg!(feature = "kafka-tls"))?,
-            graphql_introspection: values.required("GRAPHQL_INTROSPECTION", rules::SWITCH)?,
-            graphql_timeout: values.required("GRAPHQL_TIMEOUT_MS", rules::MILLISECONDS)?,
-            graphql_max_body_bytes: values.required("GRAPHQL_MAX_BODY_BYTES", rules::BODY_BYTES)?,
+            graphql_limits: values.graphql()?,
             command_timeout: values.required("COMMAND_TIMEOUT_MS", rules::MILLISECONDS)?,
             shutdown_grace: values.required("SHUTDOWN_GRACE_MS", rules::MILLISECONDS)?,
             log_format: values.optional("LOG_FORMAT", rules::LOG_FORMAT)?,

@@ -16,8 +16,7 @@ use uuid::Uuid;
 use super::health::Health;
 use super::identity::{Identity, IdentityError};
 use super::metrics::Metrics;
-use crate::graphql::http::Limits;
-use crate::graphql::{self, Caller, IdentityFailure, RequestIds, Schema};
+use crate::graphql::{self, Caller, IdentityFailure, Limits, RequestIds, Schema};
 
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -47,12 +46,7 @@ pub(super) fn router(health: Health, metrics: Arc<Metrics>, api: Option<Api>) ->
             .layer(middleware::from_fn_with_state(api.identity, identify))
             .merge(operations),
     };
-    router.fallback(nowhere).layer(middleware::from_fn(correlate))
-}
-
-async fn nowhere() -> Response {
-    let error = json!({ "message": "no such path", "extensions": { "code": "NOT_FOUND" } });
-    (StatusCode::NOT_FOUND, Json(json!({ "errors": [error] }))).into_response()
+    router.fallback(graphql::http::nowhere).layer(middleware::from_fn(correlate))
 }
 
 async fn readyz(State(operations): State<Arc<Operations>>) -> Response {
@@ -82,7 +76,8 @@ async fn correlate(mut request: Request, next: Next) -> Response {
     let traceparent = lawful(request.headers(), &TRACEPARENT, is_traceparent);
     let ids = RequestIds { correlation_id: correlation_id.clone(), traceparent };
     request.extensions_mut().insert(ids);
-    let span = tracing::info_span!("request", correlation_id, path = request.uri().path());
+    // Of the highest level, so that no filter leaves its lines without it.
+    let span = tracing::error_span!("request", correlation_id, path = request.uri().path());
     let mut response = next.run(request).instrument(span).await;
     if let Ok(value) = HeaderValue::from_str(&correlation_id) {
         response.headers_mut().insert(CORRELATION_ID, value);

@@ -21,9 +21,9 @@ use super::identity::Identity;
 use super::metrics::Metrics;
 use super::tasks::Tasks;
 use crate::commands::Commands;
+use crate::commands::idempotency::forget_old_keys;
 use crate::event_store::wake::Head;
 use crate::event_store::{Appender, migrate};
-use crate::graphql::http::Limits;
 use crate::graphql::{self, Parts};
 use crate::kafka::bridge::{Bridge, BridgeConfig};
 use crate::kafka::client::Connection;
@@ -160,6 +160,7 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Running>
         let (appender, task) = Appender::new(appender_pool, head.clone());
         appender_task = Some(tokio::spawn(task));
         tasks.spawn("notifier", head.notify_others(pool.clone(), background.clone()));
+        tasks.spawn("old keys", forget_old_keys(pool.clone(), background.clone()));
         let observed = metrics.clone();
         let commands =
             Commands::new(pool.clone(), appender, config.command_timeout, move |outcome| {
@@ -169,10 +170,9 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Running>
             commands,
             pool: pool.clone(),
             checkpoints: checkpoints.clone(),
-            introspection: config.graphql_introspection,
+            introspection: config.graphql_limits.introspection,
         });
-        let limits =
-            Limits { body: config.graphql_max_body_bytes, timeout: config.graphql_timeout };
+        let limits = config.graphql_limits;
         api = Some(http::Api { schema, limits, identity: Arc::new(identity) });
     }
     let health = Health {

@@ -27,7 +27,9 @@ enum Command {
         json: bool,
     },
     /// Builds read models again from the whole log. Readers see the old rows until it is done.
-    #[command(after_help = "Example:\n  course-service projections rebuild courses_v1 seats_v1")]
+    #[command(
+        after_help = "Example:\n  course-service projections rebuild courses_v2 enrollments_v2"
+    )]
     Rebuild {
         /// Which, as `list` names them.
         #[arg(required = true)]

@@ -8,7 +8,8 @@ use cqrs_es::Aggregate;
 use uuid::Uuid;
 
 use super::cache::Known;
-use super::request::{Request, State};
+use super::idempotency::{Done, IdempotencyKey};
+use super::request::{Cause, Request, State};
 use crate::domain::course::{CourseAction, CourseCommand, CourseEvent};
 use crate::domain::registration::{Changes, Room, Undecided, acts_as_instructor};
 use crate::domain::values::{Patch, folded_code};
@@ -16,7 +17,7 @@ use crate::domain::{
     Course, CourseId, Enrollment, EnrollmentId, Refusal, Seats, StreamType, UserId,
 };
 use crate::event_store::proposal::KeyAct;
-use crate::event_store::{KeyUse, Metadata, NewEvent, Proposal, StreamId};
+use crate::event_store::{KeyUse, NewEvent, Proposal, StreamId};
 
 /// The set of course codes in use, each with its course. Stored: never rename.
 const COURSE_CODES: &str = "course_code";
@@ -24,8 +25,16 @@ const COURSE_CODES: &str = "course_code";
 /// Who holds which key, as far as an append has told.
 pub(super) type Facts = HashMap<(String, String), Option<String>>;
 
-/// What a command came to.
-pub(super) type Decided = Result<State, Refusal>;
+/// What a command came to, once its proposal is appended.
+#[derive(Debug)]
+pub(super) enum Decided {
+    /// It is carried out now, leaves this state, and is about this module or item.
+    Now(State, Option<String>),
+    /// It was carried out before.
+    Before(Done),
+    /// It is refused.
+    Refused(Refusal),
+}
 
 /// The state of a course while a chain of commands is decided on it. Nothing of it is true before the append says so.
 pub(super) struct Draft<'a> {
@@ -34,7 +43,7 @@ pub(super) struct Draft<'a> {
     course: Arc<Course>,
     seats: Arc<Seats>,
     enrollments: HashMap<UserId, Enrollment>,
-    keys: HashSet<String>,
+    keys: HashSet<(&'static str, String)>,
 }
 
 /// What came out of one command.
@@ -65,14 +74,19 @@ impl<'a> Draft<'a> {
     }
 
     /// Decides one command and applies what it says.
-    pub(super) fn step(&mut self, request: &Request, facts: &Facts, metadata: &Metadata) -> Step {
+    pub(super) fn step(&mut self, request: &Request, facts: &Facts, cause: &Cause) -> Step {
+        let key = cause.key.as_ref();
+        if let Some(step) = key.and_then(|key| self.happened_before(key, facts, cause)) {
+            return step;
+        }
         let mut keys = Vec::new();
         let mut reads: Vec<StreamType> = Vec::new();
         let mut students: Vec<UserId> = Vec::new();
         let decided = match request {
             Request::Course(command) => {
                 let code = wanted_code(command);
-                if code.as_ref().is_some_and(|code| self.keys.contains(code)) {
+                let moved = |code: &String| self.keys.contains(&(COURSE_CODES, code.clone()));
+                if code.as_ref().is_some_and(moved) {
                     return Step::Later;
                 }
                 let owner = code.as_ref().and_then(|code| owner(facts, code));
@@ -110,13 +124,18 @@ impl<'a> Draft<'a> {
                 students.push(withdraw.student.clone());
                 self.room(|room| room.withdraw(withdraw))
             }
+            Request::Complete(complete) => {
+                reads.push(StreamType::Course);
+                students.push(complete.student.clone());
+                self.room(|room| room.complete_item(complete))
+            }
         };
         let changes = match decided {
             Ok(changes) => Ok(changes),
             Err(Undecided::Refused(refusal)) => Err(refusal),
             Err(Undecided::Needs(students)) => return Step::Needs(students),
         };
-        if keys.iter().any(|used| self.keys.contains(&used.key)) {
+        if keys.iter().any(|used| self.keys.contains(&(used.space, used.key.clone()))) {
             return Step::Later;
         }
         if let Ok(changes) = &changes {
@@ -133,14 +152,77 @@ impl<'a> Draft<'a> {
             reads: self.reads(&reads, &students),
             events: Vec::new(),
             keys,
-            metadata: metadata.clone(),
+            metadata: cause.metadata.clone(),
         };
-        let decided = changes.map(|changes| {
-            proposal.events = self.apply(changes);
-            self.state_for(request)
-        });
-        self.keys.extend(proposal.keys.iter().map(|used| used.key.clone()));
+        let decided = match changes {
+            Ok(changes) => {
+                let part = self.part(request);
+                proposal.events = self.apply(changes);
+                let state = self.state_for(request);
+                proposal.keys.extend(key.map(|key| {
+                    let done = Done {
+                        course: self.id.clone(),
+                        student: request.student().cloned(),
+                        version: state.version(),
+                        part: part.clone(),
+                    };
+                    key.claim(proposal.command_id, done)
+                }));
+                Decided::Now(state, part)
+            }
+            Err(refusal) => {
+                // True only where the command was not carried out before.
+                proposal.keys.extend(key.map(|key| key.use_as(KeyAct::Absent)));
+                Decided::Refused(refusal)
+            }
+        };
+        self.decided(proposal, decided)
+    }
+
+    /// A command whose key is taken is not decided again.
+    fn happened_before(
+        &mut self,
+        key: &IdempotencyKey,
+        facts: &Facts,
+        cause: &Cause,
+    ) -> Option<Step> {
+        if self.keys.contains(&key.place()) {
+            return Some(Step::Later);
+        }
+        let (space, text) = key.place();
+        let kept = facts.get(&(space.to_owned(), text))?.as_deref()?;
+        let decided = match key.earlier(kept) {
+            Ok(done) => Decided::Before(done),
+            Err(refusal) => Decided::Refused(refusal),
+        };
+        let proposal = Proposal {
+            command_id: Uuid::now_v7(),
+            keys: vec![key.use_as(KeyAct::Held(kept.to_owned()))],
+            metadata: cause.metadata.clone(),
+            ..Proposal::default()
+        };
+        Some(self.decided(proposal, decided))
+    }
+
+    fn decided(&mut self, proposal: Proposal, decided: Decided) -> Step {
+        self.keys.extend(proposal.keys.iter().map(|used| (used.space, used.key.clone())));
         Step::Decided(Box::new(proposal), decided)
+    }
+
+    /// The module or item that the answer is about: of an item that is to be removed its module.
+    fn part(&self, request: &Request) -> Option<String> {
+        let Request::Course(command) = request else { return None };
+        match &command.action {
+            CourseAction::AddModule { module_id, .. }
+            | CourseAction::UpdateModule { module_id, .. }
+            | CourseAction::ReorderItems { module_id, .. } => Some(module_id.to_string()),
+            CourseAction::AddItem { item, .. } => Some(item.id.to_string()),
+            CourseAction::UpdateItem { item_id, .. } => Some(item_id.to_string()),
+            CourseAction::RemoveItem { item_id } => {
+                self.course.item(item_id).map(|(module, _)| module.id.to_string())
+            }
+            _ => None,
+        }
     }
 
     fn room<T>(&self, decide: impl FnOnce(&Room<'_>) -> T) -> T {
@@ -235,12 +317,10 @@ impl<'a> Draft<'a> {
     }
 
     fn state_for(&self, request: &Request) -> State {
-        let student = match request {
-            Request::Course(_) => return State::Course(self.course.clone()),
-            Request::Enroll(enroll) => &enroll.student,
-            Request::Withdraw(withdraw) => &withdraw.student,
-        };
-        State::Enrollment(Box::new(self.enrollment(student)))
+        match request.student() {
+            None => State::Course(self.course.clone()),
+            Some(student) => State::Enrollment(Box::new(self.enrollment(student))),
+        }
     }
 }
 

@@ -12,11 +12,11 @@ use tokio::time::Instant;
 
 use super::cache::Known;
 use super::decision::{Decided, Draft, Facts, Step};
-use super::request::{Answer, Request};
+use super::request::{Answer, Cause, Reply, Request};
 use super::{CommandError, Inner, Place};
 use crate::domain::course::CourseAction;
 use crate::domain::{Course, CourseId, Enrollment, EnrollmentId, Seats, UserId};
-use crate::event_store::{AppendError, Metadata, Outcome, Priority, Proposal};
+use crate::event_store::{AppendError, Outcome, Priority, Proposal};
 
 /// The most commands of one chain.
 const MAX_CHAIN: usize = 256;
@@ -26,9 +26,9 @@ const MAX_CHAIN_EVENTS: usize = 4_000;
 /// A command on its way.
 pub(super) struct Job {
     pub(super) request: Request,
-    pub(super) metadata: Metadata,
+    pub(super) cause: Cause,
     pub(super) deadline: Instant,
-    pub(super) reply: oneshot::Sender<Result<Answer, CommandError>>,
+    pub(super) reply: oneshot::Sender<Result<Reply, CommandError>>,
     pub(super) _place: Place,
 }
 
@@ -102,8 +102,14 @@ impl Desk {
                     for ((job, decided), position) in
                         chain.jobs.into_iter().zip(chain.decided).zip(appended.positions)
                     {
-                        let decided = decided.map(|state| Answer { position, state });
-                        answer(job, decided.map_err(CommandError::Refused));
+                        let reply = match decided {
+                            Decided::Now(state, part) => {
+                                Ok(Reply::Now(Answer { position, state, part }))
+                            }
+                            Decided::Before(done) => Ok(Reply::Before(done)),
+                            Decided::Refused(refusal) => Err(CommandError::Refused(refusal)),
+                        };
+                        answer(job, reply);
                     }
                 }
                 Ok(Outcome::Stale { actual, missing }) => {
@@ -213,7 +219,7 @@ impl Desk {
     }
 }
 
-fn answer(job: Job, answer: Result<Answer, CommandError>) {
+fn answer(job: Job, answer: Result<Reply, CommandError>) {
     let _ = job.reply.send(answer); // the caller may have given up
 }
 
@@ -255,7 +261,7 @@ impl Chain {
             && events < MAX_CHAIN_EVENTS
             && let Some(job) = waiting.pop_front()
         {
-            match draft.step(&job.request, facts, &job.metadata) {
+            match draft.step(&job.request, facts, &job.cause) {
                 Step::Decided(proposal, decided) => {
                     events += proposal.events.len();
                     self.proposals.push(*proposal);
@@ -290,11 +296,7 @@ impl Chain {
 
 /// The students of the other waiting commands that are not known yet: one lookup for all of them.
 fn others_needed(known: &Known, waiting: &VecDeque<Job>) -> Vec<UserId> {
-    let students = waiting.iter().take(MAX_CHAIN).filter_map(|job| match &job.request {
-        Request::Course(_) => None,
-        Request::Enroll(enroll) => Some(&enroll.student),
-        Request::Withdraw(withdraw) => Some(&withdraw.student),
-    });
+    let students = waiting.iter().take(MAX_CHAIN).filter_map(|job| job.request.student());
     students.filter(|student| !known.enrollments.contains_key(*student)).cloned().collect()
 }
 

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use super::idempotency::{Done, IdempotencyKey};
 use crate::domain::course::CourseCommand;
+use crate::domain::progress::CompleteItem;
 use crate::domain::registration::{Enroll, Withdraw};
-use crate::domain::{Course, Enrollment};
-use crate::event_store::Position;
+use crate::domain::{Course, Enrollment, UserId};
+use crate::event_store::{Metadata, Position};
 
 /// A command that a course's mailbox takes.
 #[derive(Debug, Clone)]
@@ -16,6 +18,44 @@ pub enum Request {
     Enroll(Enroll),
     /// To its seats.
     Withdraw(Withdraw),
+    /// To an enrollment.
+    Complete(CompleteItem),
+}
+
+impl Request {
+    /// Whose enrollment it is about; of a command to the course nobody's.
+    pub(super) fn student(&self) -> Option<&UserId> {
+        match self {
+            Self::Course(_) => None,
+            Self::Enroll(enroll) => Some(&enroll.student),
+            Self::Withdraw(withdraw) => Some(&withdraw.student),
+            Self::Complete(complete) => Some(&complete.student),
+        }
+    }
+}
+
+/// Who and what caused a command, and the key that makes it happen once.
+#[derive(Debug, Clone, Default)]
+pub struct Cause {
+    /// What its events carry of it.
+    pub metadata: Metadata,
+    /// The caller's key, where there is one.
+    pub key: Option<IdempotencyKey>,
+}
+
+impl From<Metadata> for Cause {
+    fn from(metadata: Metadata) -> Self {
+        Self { metadata, key: None }
+    }
+}
+
+/// What a mailbox answers to an accepted command.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// It happened now.
+    Now(Answer),
+    /// It happened before: its key tells what it did.
+    Before(Done),
 }
 
 /// An accepted command: the state that it left and where the log stood then.
@@ -25,6 +65,8 @@ pub struct Answer {
     pub position: Position,
     /// What the caller asked about.
     pub state: State,
+    /// The id of the module or item that the payload is about: of a removed item its module.
+    pub part: Option<String>,
 }
 
 /// The state after an accepted command.
@@ -32,8 +74,17 @@ pub struct Answer {
 pub enum State {
     /// Of a command to the course.
     Course(Arc<Course>),
-    /// Of a command to its seats.
+    /// Of a command about a student.
     Enrollment(Box<Enrollment>),
+}
+
+impl State {
+    pub(super) fn version(&self) -> u64 {
+        match self {
+            Self::Course(course) => course.version,
+            Self::Enrollment(enrollment) => enrollment.version,
+        }
+    }
 }
 
 impl Answer {
@@ -45,7 +96,7 @@ impl Answer {
         }
     }
 
-    /// The enrollment, where the command was to one.
+    /// The enrollment, where the command was about one.
     pub fn enrollment(self) -> Option<Enrollment> {
         match self.state {
             State::Course(_) => None,

@@ -64,6 +64,8 @@ pub enum EnrollmentCommand {
     Promote,
     /// The student leaves.
     Withdraw { reason: Option<String> },
+    /// The student is done with an item.
+    CompleteItem { item: ItemId },
 }
 
 /// A stored fact about an enrollment.
@@ -141,6 +143,22 @@ impl Enrollment {
         }
     }
 
+    /// Refuses where the caller has seen another version.
+    pub fn check_version(&self, expected: Option<u64>) -> Result<(), Refusal> {
+        match expected {
+            Some(expected) if expected != self.version => {
+                let (object, actual) = ("enrollment", self.version);
+                Err(Refusal::VersionConflict { object, expected, actual })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a student who has no seat.
+    pub fn check_seat(&self) -> Result<(), Refusal> {
+        if self.status == EnrollmentStatus::Active { Ok(()) } else { Err(Refusal::NotEnrolled) }
+    }
+
     /// Decides what `command` means. Pure and total.
     pub fn decide(&self, command: &EnrollmentCommand) -> Result<Vec<EnrollmentEvent>, Refusal> {
         let event = match command {
@@ -185,6 +203,17 @@ impl Enrollment {
                     }
                 }
             },
+            EnrollmentCommand::CompleteItem { item } => {
+                self.check_seat()?;
+                if self.completed.contains(item) {
+                    return Ok(Vec::new());
+                }
+                EnrollmentEvent::ModuleItemCompleted {
+                    course_id: self.course_id.clone(),
+                    student_id: self.student_id.clone(),
+                    item_id: item.clone(),
+                }
+            }
         };
         Ok(vec![event])
     }

@@ -22,6 +22,7 @@ pub enum Code {
     ModuleNotFound,
     ModuleOrderMismatch,
     SeatsTaken,
+    IdempotencyKeyReused,
     LastInstructor,
     LimitExceeded,
 }
@@ -45,6 +46,7 @@ impl Code {
             Self::ModuleNotFound => "MODULE_NOT_FOUND",
             Self::ModuleOrderMismatch => "MODULE_ORDER_MISMATCH",
             Self::SeatsTaken => "SEATS_TAKEN",
+            Self::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
             Self::LastInstructor => "LAST_INSTRUCTOR",
             Self::LimitExceeded => "LIMIT_EXCEEDED",
         }
@@ -77,8 +79,10 @@ pub enum Refusal {
         rule: &'static str,
     },
     /// The object has another version than the caller expected.
-    #[error("the course has version {actual}, not the expected {expected}")]
+    #[error("the {object} has version {actual}, not the expected {expected}")]
     VersionConflict {
+        /// What it is about.
+        object: &'static str,
         /// What the caller expected.
         expected: u64,
         /// What it has.
@@ -118,6 +122,9 @@ pub enum Refusal {
     /// The course has no such module.
     #[error("the course has no such module")]
     ModuleNotFound,
+    /// The caller has used this idempotency key for something else.
+    #[error("this key came with another input already; take a new one")]
+    IdempotencyKeyReused,
     /// The course has seats taken and `force` was not given.
     #[error("{taken} seats are taken; pass force to delete all the same")]
     SeatsTaken {
@@ -171,7 +178,7 @@ impl Refusal {
         Self::NotFound { object: "enrollment", field: "enrollmentId" }
     }
 
-    /// No such item in any module of the course.
+    /// No such module item, or none that the caller may see.
     pub const fn item_not_found() -> Self {
         Self::NotFound { object: "module item", field: "moduleItemId" }
     }
@@ -192,6 +199,7 @@ impl Refusal {
             Self::AlreadyEnrolled => Code::AlreadyEnrolled,
             Self::NotEnrolled => Code::NotEnrolled,
             Self::ModuleNotFound => Code::ModuleNotFound,
+            Self::IdempotencyKeyReused => Code::IdempotencyKeyReused,
             Self::SeatsTaken { .. } | Self::SeatsInUse { .. } => Code::SeatsTaken,
             Self::OrderMismatch { .. } => Code::ModuleOrderMismatch,
             Self::LastInstructor => Code::LastInstructor,
@@ -208,16 +216,12 @@ impl Refusal {
             | Self::LimitExceeded { field, .. } => Some(field),
             Self::VersionConflict { .. } => Some("expectedVersion"),
             Self::CodeTaken => Some("code"),
+            Self::IdempotencyKeyReused => Some("idempotencyKey"),
             Self::CourseIdTaken => Some("id"),
             Self::ModuleNotFound => Some("moduleId"),
             Self::SeatsTaken { .. } => Some("force"),
             Self::LastInstructor => Some("instructorId"),
             _ => None,
         }
-    }
-
-    /// Whether the same command may succeed later without any change by the caller's side.
-    pub fn retryable(&self) -> bool {
-        matches!(self, Self::VersionConflict { .. })
     }
 }

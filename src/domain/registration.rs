@@ -63,6 +63,8 @@ pub struct Withdraw {
     pub student: UserId,
     /// Why.
     pub reason: Option<String>,
+    /// The version of the enrollment that the caller has seen; another one is a CONFLICT.
+    pub expected_version: Option<u64>,
 }
 
 /// What the decisions of one course stand on.
@@ -124,13 +126,14 @@ impl Room<'_> {
 
     /// A student gives their seat or their place on the waitlist back; the first who waits gets the seat.
     pub fn withdraw(&self, command: &Withdraw) -> Result<Changes, Undecided> {
-        let Withdraw { actor, student, reason } = command;
+        let Withdraw { actor, student, reason, expected_version } = command;
         let own = actor.id == *student && actor.role != Role::Other;
         if !(actor.admin() || own || self.course.taught_by(actor)) {
             return Err(Refusal::enrollment_not_found().into());
         }
         reason.as_deref().map_or(Ok(()), values::reason)?;
         let enrollment = self.known(student)?;
+        enrollment.check_version(*expected_version)?;
         let events = enrollment.decide(&EnrollmentCommand::Withdraw { reason: reason.clone() })?;
         let mut changes = Changes::default();
         if events.is_empty() {
@@ -161,7 +164,7 @@ impl Room<'_> {
         }
     }
 
-    fn known(&self, student: &UserId) -> Result<&Enrollment, Undecided> {
+    pub(super) fn known(&self, student: &UserId) -> Result<&Enrollment, Undecided> {
         (self.enrollment)(student).ok_or_else(|| Undecided::Needs(vec![student.clone()]))
     }
 

@@ -125,6 +125,27 @@ pub async fn read_stream(
     query.fetch_all(executor).await?.iter().map(decode).collect()
 }
 
+/// Where the command ends that wrote this event of a stream; `None` where there is no such event.
+pub async fn end_of_command(
+    executor: impl PgExecutor<'_>,
+    stream: &StreamId,
+    sequence: u64,
+) -> Result<Option<Position>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT last.epoch, last.position FROM events e CROSS JOIN LATERAL ( \
+           SELECT epoch, position FROM events WHERE position >= e.position AND last_of_command \
+           ORDER BY position LIMIT 1) last \
+         WHERE e.aggregate_type = $1 AND e.aggregate_id = $2 AND e.sequence = $3",
+    )
+    .bind(stream.kind.as_str())
+    .bind(&*stream.id)
+    .bind(i64::try_from(sequence).unwrap_or(i64::MAX))
+    .fetch_optional(executor)
+    .await?;
+    row.map(|row| Ok(Position { epoch: row.try_get("epoch")?, number: row.try_get("position")? }))
+        .transpose()
+}
+
 /// When the events of a stream with these sequences were recorded; `None` for one that is not there.
 pub async fn recorded_at(
     executor: impl PgExecutor<'_>,

@@ -5,8 +5,12 @@ use std::collections::HashMap;
 use cqrs_es::Aggregate;
 use cqrs_es::persist::{PersistedEventRepository, PersistenceError, SerializedEvent};
 use postgres_es::PostgresEventRepository;
+use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row};
 
+use super::log;
+use super::position::Position;
+use super::proposal::StreamId;
 use super::upcast::upcast;
 
 /// A stream could not be loaded.
@@ -63,39 +67,60 @@ impl Streams {
         fold(A::default(), events)
     }
 
+    /// The fold of a stream up to a version, and where the command ends that led to it.
+    pub async fn load_at<A: Aggregate>(
+        &self,
+        stream: &StreamId,
+        version: u64,
+    ) -> Result<(Position, A), LoadError> {
+        let position = log::end_of_command(&self.pool, stream, version).await;
+        let position = position.and_then(|found| found.ok_or(sqlx::Error::RowNotFound));
+        let position = position.map_err(LoadError::ReadMany)?;
+        let rows = sqlx::query(SELECT_AT)
+            .bind(A::TYPE)
+            .bind(&*stream.id)
+            .bind(i64::try_from(version).unwrap_or(i64::MAX));
+        let rows = rows.fetch_all(&self.pool).await.map_err(LoadError::ReadMany)?;
+        let events: sqlx::Result<Vec<_>> = rows.iter().map(stored::<A>).collect();
+        Ok((position, fold(A::default(), events.map_err(LoadError::ReadMany)?)?))
+    }
+
     /// The folds of many streams of one kind, in one statement. Those that do not exist are absent.
     pub async fn load_many<A: Aggregate>(
         &self,
         ids: &[&str],
     ) -> Result<HashMap<String, A>, LoadError> {
-        let rows = sqlx::query(
-            "SELECT aggregate_id, sequence, event_type, event_version, payload, metadata FROM events \
-             WHERE aggregate_type = $1 AND aggregate_id = ANY ($2) ORDER BY aggregate_id, sequence",
-        )
-        .bind(A::TYPE)
-        .bind(ids)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(LoadError::ReadMany)?;
+        let rows = sqlx::query(SELECT_MANY)
+            .bind(A::TYPE)
+            .bind(ids)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(LoadError::ReadMany)?;
         let mut states: HashMap<String, A> = HashMap::new();
         for row in rows {
-            let read = || -> Result<SerializedEvent, sqlx::Error> {
-                Ok(SerializedEvent::new(
-                    row.try_get("aggregate_id")?,
-                    usize::try_from(row.try_get::<i64, _>("sequence")?).unwrap_or_default(),
-                    A::TYPE.to_owned(),
-                    row.try_get("event_type")?,
-                    row.try_get("event_version")?,
-                    row.try_get("payload")?,
-                    row.try_get("metadata")?,
-                ))
-            };
-            let event = read().map_err(LoadError::ReadMany)?;
+            let event = stored::<A>(&row).map_err(LoadError::ReadMany)?;
             let state = states.remove(&event.aggregate_id).unwrap_or_default();
             states.insert(event.aggregate_id.clone(), fold(state, [event])?);
         }
         Ok(states)
     }
+}
+
+const SELECT_MANY: &str = "SELECT aggregate_id, sequence, event_type, event_version, payload, metadata FROM events \
+     WHERE aggregate_type = $1 AND aggregate_id = ANY ($2) ORDER BY aggregate_id, sequence";
+const SELECT_AT: &str = "SELECT aggregate_id, sequence, event_type, event_version, payload, metadata FROM events \
+     WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence <= $3 ORDER BY sequence";
+
+fn stored<A: Aggregate>(row: &PgRow) -> sqlx::Result<SerializedEvent> {
+    Ok(SerializedEvent::new(
+        row.try_get("aggregate_id")?,
+        usize::try_from(row.try_get::<i64, _>("sequence")?).unwrap_or_default(),
+        A::TYPE.to_owned(),
+        row.try_get("event_type")?,
+        row.try_get("event_version")?,
+        row.try_get("payload")?,
+        row.try_get("metadata")?,
+    ))
 }
 
 /// Folds stored events over a state.

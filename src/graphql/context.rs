@@ -68,10 +68,10 @@ pub(super) fn actor(ctx: &Context<'_>) -> Result<Actor> {
 }
 
 /// Whose eyes the request reads with.
-pub(super) fn sight<'a>(ctx: &Context<'a>) -> Result<Sight<'a>> {
+pub(super) fn sight(ctx: &Context<'_>) -> Result<Sight> {
     Ok(match caller(ctx)? {
         Some(actor) if actor.admin() => Sight::Everything,
-        Some(actor) if actor.role == Role::Instructor => Sight::Teacher(actor.id.as_str()),
+        Some(actor) if actor.role == Role::Instructor => Sight::Teacher(actor.id.clone()),
         _ => Sight::Public,
     })
 }

@@ -1,22 +1,31 @@
 //! Courses.
 
-use async_graphql::connection::{Connection, Edge, EmptyFields};
-use async_graphql::dataloader::DataLoader;
+mod list;
+mod permissions;
+
+use std::borrow::Cow;
+
 use async_graphql::{ComplexObject, Context, Enum, ID, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 
+pub(super) use self::list::{
+    CourseConnection, CourseFilter, CourseOrder, course_list, page_of_courses, search_list,
+    taught_page,
+};
+use self::permissions::CoursePermissions;
+use super::connection::Arguments;
 use super::context::{caller, recorded_at, settle, sight};
-use super::cursor::{IndexCursor, after, page_size};
-use super::enrollment::{Enrollment, visible_enrollment};
-use super::error::{ErrorCode, failure, read_failed};
-use super::loader::{CourseKey, ModulesKey, ReadModels, SeatsKey};
-use super::module::{Module, visible};
+use super::enrollment::{
+    Enrollment, EnrollmentConnection, EnrollmentFilter, enrollments_of_course, visible_enrollment,
+};
+use super::error::{ErrorCode, failure};
+use super::loader::{CourseKey, load};
+use super::module::{ModuleConnection, page_of_modules};
 use super::user::User;
 use crate::domain::course::CourseStatus as Status;
 use crate::domain::{Course as State, CourseId, EnrollmentId, Role, StreamType};
 use crate::event_store::{Position, StreamId};
 use crate::projections::courses::CourseRow;
-use crate::projections::seats::SeatsRow;
 
 /// Where a course stands in its lifecycle.
 #[derive(Debug, Enum, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +38,17 @@ pub(super) enum CourseStatus {
     Archived,
     /// Gone for ever.
     Deleted,
+}
+
+impl From<CourseStatus> for Status {
+    fn from(status: CourseStatus) -> Self {
+        match status {
+            CourseStatus::Draft => Self::Draft,
+            CourseStatus::Published => Self::Published,
+            CourseStatus::Archived => Self::Archived,
+            CourseStatus::Deleted => Self::Deleted,
+        }
+    }
 }
 
 /// A range of time: from the first instant up to, and without, the second.
@@ -59,17 +79,6 @@ pub(super) struct Seats {
     waitlisted: i32,
 }
 
-impl From<SeatsRow> for Seats {
-    fn from(row: SeatsRow) -> Self {
-        Self {
-            capacity: row.capacity,
-            taken: row.taken,
-            available: row.capacity.map(|capacity| (capacity - row.taken).max(0)),
-            waitlisted: row.waitlisted,
-        }
-    }
-}
-
 /// A course.
 #[derive(Debug, Clone, SimpleObject)]
 #[graphql(complex)]
@@ -97,14 +106,14 @@ pub(super) struct Course {
     #[graphql(skip)]
     instructor_ids: Vec<String>,
     #[graphql(skip)]
-    times: Times,
+    source: Source,
 }
 
-/// When a course was created and changed.
+/// Where a course comes from, and what is known with it.
 #[derive(Debug, Clone)]
-enum Times {
-    /// As the read model has it.
-    Known { created_at: DateTime<Utc>, updated_at: DateTime<Utc> },
+enum Source {
+    /// The read model.
+    Row { seats: Seats, created_at: DateTime<Utc>, updated_at: DateTime<Utc> },
     /// Just committed: the log knows, and what else is read waits for this position.
     Committed { position: Position, version: u64 },
 }
@@ -130,7 +139,16 @@ impl Course {
             tags: row.tags,
             passing_score: row.passing_score,
             instructor_ids: row.instructor_ids,
-            times: Times::Known { created_at: row.created_at, updated_at: row.updated_at },
+            source: Source::Row {
+                seats: Seats {
+                    capacity: row.capacity,
+                    taken: row.taken,
+                    available: row.capacity.map(|capacity| (capacity - row.taken).max(0)),
+                    waitlisted: row.waitlisted,
+                },
+                created_at: row.created_at,
+                updated_at: row.updated_at,
+            },
         }
     }
 
@@ -154,16 +172,27 @@ impl Course {
             tags: state.tags.clone(),
             passing_score: state.passing_score,
             instructor_ids: state.instructor_ids.iter().map(ToString::to_string).collect(),
-            times: Times::Committed { position, version: state.version },
+            source: Source::Committed { position, version: state.version },
         }
     }
 
     /// Waits until the read models show what a command has just done.
     async fn settled(&self, ctx: &Context<'_>) -> Result<()> {
-        match self.times {
-            Times::Known { .. } => Ok(()),
-            Times::Committed { position, .. } => settle(ctx, position).await,
+        match self.source {
+            Source::Row { .. } => Ok(()),
+            Source::Committed { position, .. } => settle(ctx, position).await,
         }
+    }
+
+    /// The course as the read model has it.
+    async fn read(&self, ctx: &Context<'_>) -> Result<(Cow<'_, Self>, Seats)> {
+        if let Source::Row { seats, .. } = &self.source {
+            return Ok((Cow::Borrowed(self), seats.clone()));
+        }
+        self.settled(ctx).await?;
+        let course = existing_course(ctx, &self.id).await?;
+        let Source::Row { seats, .. } = course.source.clone() else { return Err(not_there()) };
+        Ok((Cow::Owned(course), seats))
     }
 
     async fn recorded_at(&self, ctx: &Context<'_>, sequence: u64) -> Result<DateTime<Utc>> {
@@ -185,22 +214,26 @@ pub(super) async fn visible_course(ctx: &Context<'_>, id: &str) -> Result<Option
     if CourseId::parse(id, "id").is_err() {
         return Ok(None);
     }
-    let loader = ctx.data::<DataLoader<ReadModels>>()?;
-    let row = loader.load_one(CourseKey(id.to_owned())).await.map_err(|e| read_failed(&e))?;
+    let row = load(ctx, CourseKey(id.to_owned())).await?;
     let sight = sight(ctx)?;
     Ok(row.filter(|row| sight.sees(row)).map(Course::from_row))
+}
+
+/// The course of something that the caller sees, whether they would find the course by itself or not.
+pub(super) async fn existing_course(ctx: &Context<'_>, id: &str) -> Result<Course> {
+    let row = load(ctx, CourseKey(id.to_owned())).await?;
+    row.map(Course::from_row).ok_or_else(not_there)
+}
+
+fn not_there() -> async_graphql::Error {
+    failure(ErrorCode::ProjectionLagging, "the course is not there yet")
 }
 
 #[ComplexObject]
 impl Course {
     /// How many seats there are and who wants them.
     async fn seats(&self, ctx: &Context<'_>) -> Result<Seats> {
-        self.settled(ctx).await?;
-        let loader = ctx.data::<DataLoader<ReadModels>>()?;
-        let row = loader.load_one(SeatsKey(self.id.to_string())).await;
-        let row = row.map_err(|error| read_failed(&error))?;
-        row.map(Seats::from)
-            .ok_or_else(|| failure(ErrorCode::ProjectionLagging, "the seats are not there yet"))
+        Ok(self.read(ctx).await?.1)
     }
 
     /// Who teaches it; never empty.
@@ -208,28 +241,42 @@ impl Course {
         self.instructor_ids.iter().map(|id| User::by_id(id)).collect()
     }
 
-    /// Its modules in order: for its instructors all, for others those that are published.
+    /// Its modules in order.
     async fn modules(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "At most this many: 0 to 100, by default 20")] first: Option<i32>,
-        #[graphql(desc = "Only what comes after this cursor")] after: Option<String>,
-    ) -> Result<Connection<IndexCursor, Module, EmptyFields>> {
-        let size = page_size(first)?;
-        let from = self::after::<IndexCursor>(after.as_deref())?.map_or(-1, |cursor| cursor.0);
+        #[graphql(desc = "At most this many from the beginning: 0 to 100, by default 20.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "At most this many from the end: 0 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+        #[graphql(
+            default = false,
+            desc = "Also those that are not published, and items that are not; only for its instructors and admins."
+        )]
+        include_unpublished: bool,
+    ) -> Result<ModuleConnection> {
+        let arguments = Arguments { first, after, last, before };
+        let all = include_unpublished && self.managed_by_caller(ctx)?;
         self.settled(ctx).await?;
-        let loader = ctx.data::<DataLoader<ReadModels>>()?;
-        let rows = loader.load_one(ModulesKey(self.id.to_string())).await;
-        let rows = rows.map_err(|error| read_failed(&error))?.unwrap_or_default();
+        page_of_modules(ctx, &self.id, all, arguments).await
+    }
+
+    /// Its enrollments, the oldest request first: all for its instructors and admins, for others their own.
+    async fn enrollments(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most this many from the beginning: 0 to 100, by default 20.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "At most this many from the end: 0 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Which of them.")] filter: Option<EnrollmentFilter>,
+    ) -> Result<EnrollmentConnection> {
+        let arguments = Arguments { first, after, last, before };
         let all = self.managed_by_caller(ctx)?;
-        let mut rows = rows.into_iter().filter(|row| row.position > from && (all || visible(row)));
-        let page: Vec<_> = rows.by_ref().take(size).collect();
-        let mut connection = Connection::new(from >= 0, rows.next().is_some());
-        connection.edges = page
-            .into_iter()
-            .map(|row| Edge::new(IndexCursor(row.position), Module::from_row(row)))
-            .collect();
-        Ok(connection)
+        self.settled(ctx).await?;
+        enrollments_of_course(ctx, &self.id, all, filter, arguments).await
     }
 
     /// The caller's own enrollment, where there is one.
@@ -242,19 +289,25 @@ impl Course {
         }
     }
 
+    /// What the caller may do with it now, by the rules that the mutations follow.
+    async fn viewer_can(&self, ctx: &Context<'_>) -> Result<CoursePermissions> {
+        let (course, seats) = self.read(ctx).await?;
+        permissions::of_caller(ctx, &course, &seats).await
+    }
+
     /// When it was created.
     async fn created_at(&self, ctx: &Context<'_>) -> Result<DateTime<Utc>> {
-        match self.times {
-            Times::Known { created_at, .. } => Ok(created_at),
-            Times::Committed { .. } => self.recorded_at(ctx, 1).await,
+        match self.source {
+            Source::Row { created_at, .. } => Ok(created_at),
+            Source::Committed { .. } => self.recorded_at(ctx, 1).await,
         }
     }
 
     /// When it last changed.
     async fn updated_at(&self, ctx: &Context<'_>) -> Result<DateTime<Utc>> {
-        match self.times {
-            Times::Known { updated_at, .. } => Ok(updated_at),
-            Times::Committed { version, .. } => self.recorded_at(ctx, version).await,
+        match self.source {
+            Source::Row { updated_at, .. } => Ok(updated_at),
+            Source::Committed { version, .. } => self.recorded_at(ctx, version).await,
         }
     }
 }

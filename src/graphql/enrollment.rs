@@ -1,13 +1,17 @@
 //! Enrollments.
 
-use async_graphql::dataloader::DataLoader;
+mod list;
+
 use async_graphql::{ComplexObject, Context, Enum, ID, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 
+pub(super) use self::list::{
+    EnrollmentConnection, EnrollmentFilter, enrollments_of_course, enrollments_of_student,
+    page_of_enrollments,
+};
 use super::context::{caller, recorded_at, settle};
-use super::course::Course;
-use super::error::{ErrorCode, failure, read_failed};
-use super::loader::{CourseKey, EnrollmentKey, ReadModels, WaitlistKey};
+use super::course::{Course, existing_course};
+use super::loader::{CourseKey, EnrollmentKey, RequiredKey, WaitlistKey, load};
 use super::user::User;
 use crate::domain::enrollment::EnrollmentStatus as Status;
 use crate::domain::{Enrollment as State, EnrollmentId, Role, StreamType};
@@ -30,7 +34,7 @@ pub(super) enum EnrollmentStatus {
 #[graphql(complex)]
 pub(super) struct Enrollment {
     /// The same id in GraphQL, on Kafka and in the log.
-    id: ID,
+    pub(super) id: ID,
     /// Where it stands.
     status: EnrollmentStatus,
     /// The number of changes so far.
@@ -39,8 +43,34 @@ pub(super) struct Enrollment {
     course_id: String,
     #[graphql(skip)]
     student_id: String,
+    /// The items that the student is done with.
+    #[graphql(skip)]
+    completed: Vec<String>,
     #[graphql(skip)]
     times: Times,
+}
+
+impl From<EnrollmentStatus> for Status {
+    fn from(status: EnrollmentStatus) -> Self {
+        match status {
+            EnrollmentStatus::Waitlisted => Self::Waitlisted,
+            EnrollmentStatus::Active => Self::Active,
+            EnrollmentStatus::Withdrawn => Self::Withdrawn,
+        }
+    }
+}
+
+/// How far a student is. What counts is what the course requires now: its published required items, in published modules.
+#[derive(Debug, Clone, SimpleObject)]
+pub(super) struct Progress {
+    /// How many items are required.
+    required_items: usize,
+    /// How many of these the student is done with.
+    completed_items: usize,
+    /// How much that is, 0 to 100; 100 where nothing is required.
+    percent: f64,
+    /// When the student completed an item last.
+    last_activity_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Clone)]
@@ -49,12 +79,14 @@ enum Times {
         requested_at: DateTime<Utc>,
         enrolled_at: Option<DateTime<Utc>>,
         withdrawn_at: Option<DateTime<Utc>>,
+        last_activity_at: Option<DateTime<Utc>>,
     },
     Committed {
         position: Position,
         requested_in: u64,
         enrolled_in: Option<u64>,
         withdrawn_in: Option<u64>,
+        active_in: Option<u64>,
     },
 }
 
@@ -72,10 +104,12 @@ impl Enrollment {
             version: row.version,
             course_id: row.course_id,
             student_id: row.student_id,
+            completed: row.completed,
             times: Times::Known {
                 requested_at: row.requested_at,
                 enrolled_at: row.enrolled_at,
                 withdrawn_at: row.withdrawn_at,
+                last_activity_at: row.last_activity_at,
             },
         }
     }
@@ -93,11 +127,13 @@ impl Enrollment {
             version: i64::try_from(state.version).unwrap_or(i64::MAX),
             course_id: state.course_id.to_string(),
             student_id: state.student_id.to_string(),
+            completed: state.completed.iter().map(ToString::to_string).collect(),
             times: Times::Committed {
                 position,
                 requested_in: state.requested_in,
                 enrolled_in: state.enrolled_in,
                 withdrawn_in: state.withdrawn_in,
+                active_in: state.active_in,
             },
         }
     }
@@ -123,13 +159,11 @@ pub(super) async fn visible_enrollment(
     let Some(actor) = caller(ctx)?.filter(|actor| actor.role != Role::Other) else {
         return Ok(None);
     };
-    let loader = ctx.data::<DataLoader<ReadModels>>()?;
-    let row = loader.load_one(EnrollmentKey(id.to_string())).await;
-    let Some(row) = row.map_err(|error| read_failed(&error))? else { return Ok(None) };
+    let row = load(ctx, EnrollmentKey(id.to_string())).await?;
+    let Some(row) = row else { return Ok(None) };
     let mut sees = actor.admin() || row.student_id == actor.id.as_str();
     if !sees && actor.role == Role::Instructor {
-        let course = loader.load_one(CourseKey(row.course_id.clone())).await;
-        let course = course.map_err(|error| read_failed(&error))?;
+        let course = load(ctx, CourseKey(row.course_id.clone())).await?;
         sees = course.is_some_and(|c| c.instructor_ids.iter().any(|id| id == actor.id.as_str()));
     }
     Ok(sees.then(|| Enrollment::from_row(row)))
@@ -140,11 +174,7 @@ impl Enrollment {
     /// The course. Whoever sees the enrollment sees it, also when it is no longer public.
     async fn course(&self, ctx: &Context<'_>) -> Result<Course> {
         self.settled(ctx).await?;
-        let loader = ctx.data::<DataLoader<ReadModels>>()?;
-        let row = loader.load_one(CourseKey(self.course_id.clone())).await;
-        row.map_err(|error| read_failed(&error))?
-            .map(Course::from_row)
-            .ok_or_else(|| failure(ErrorCode::ProjectionLagging, "the course is not there yet"))
+        existing_course(ctx, &self.course_id).await
     }
 
     /// The student.
@@ -158,9 +188,27 @@ impl Enrollment {
             return Ok(None);
         }
         self.settled(ctx).await?;
-        let loader = ctx.data::<DataLoader<ReadModels>>()?;
-        let place = loader.load_one(WaitlistKey(self.id.to_string())).await;
-        place.map_err(|error| read_failed(&error))
+        load(ctx, WaitlistKey(self.id.to_string())).await
+    }
+
+    /// How far the student is.
+    async fn progress(&self, ctx: &Context<'_>) -> Result<Progress> {
+        self.settled(ctx).await?;
+        let required = load(ctx, RequiredKey(self.course_id.clone())).await?.unwrap_or_default();
+        let completed = self.completed.iter().filter(|item| required.contains(*item)).count();
+        let last_activity_at = match self.times {
+            Times::Known { last_activity_at, .. } => last_activity_at,
+            Times::Committed { active_in: Some(sequence), .. } => {
+                Some(self.recorded_at(ctx, sequence).await?)
+            }
+            Times::Committed { active_in: None, .. } => None,
+        };
+        Ok(Progress {
+            required_items: required.len(),
+            completed_items: completed,
+            percent: percent(completed, required.len()),
+            last_activity_at,
+        })
     }
 
     /// When the student asked for the seat.
@@ -192,4 +240,10 @@ impl Enrollment {
             Times::Committed { .. } => Ok(None),
         }
     }
+}
+
+/// At most 200 modules of 500 items are required: far from where a float loses count.
+#[expect(clippy::cast_precision_loss, reason = "the numbers are small")]
+fn percent(completed: usize, required: usize) -> f64 {
+    if required == 0 { 100.0 } else { 100.0 * completed as f64 / required as f64 }
 }

@@ -1,79 +1,70 @@
-//! GraphQL over HTTP: a thin layer of our own, because the stock one runs mutations over GET.
+//! GraphQL over HTTP: a thin layer of our own, because the stock one runs mutations over GET, answers every request
+//! with 200 and does not negotiate.
 //!
-//! POST takes JSON only, so a page of another origin cannot send a mutation without a preflight; GET runs queries
-//! only, and gives a browser `GraphiQL`.
+//! POST takes JSON only, so a page of another origin cannot send a mutation without a preflight, which nobody
+//! answers; GET runs queries only, and gives a browser `GraphiQL`. A body may be a list of requests, which run one
+//! after the other.
 
-use std::time::Duration;
+mod accept;
+mod answer;
+mod order;
+mod persisted;
+mod request;
+mod run;
+mod variables;
 
-use async_graphql::parser::parse_query;
-use async_graphql::parser::types::{DocumentOperations, OperationType};
-use async_graphql::{Request, Response as GraphqlResponse, ServerError, Variables};
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{Extension, Path, RawQuery, State};
-use axum::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::extract::{Extension, Path, State};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
 
+use self::accept::{Kind, negotiate};
+use self::answer::{Answer, refuse};
+use self::persisted::Store;
+use self::request::{Envelope, Members, from_json, from_query, is_json};
 use super::error::ErrorCode;
-use super::expansion::{self, Unbounded};
+use super::limits::{Exceeded, Limits};
 use super::{Caller, RequestIds, Schema, graphiql};
 
-/// The longest message of an error, in bytes.
-const MAX_MESSAGE: usize = 1_000;
-
-/// How requests are bounded.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// The largest body, in bytes.
-    pub body: usize,
-    /// The longest that an operation may take.
-    pub timeout: Duration,
-}
+/// What `/graphql` understands.
+const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 
 #[derive(Clone)]
 struct Api {
     schema: Schema,
     limits: Limits,
+    persisted: Arc<Store>,
+}
+
+/// Who asks, in which type to answer, and until when.
+struct Asked {
+    caller: Caller,
+    ids: RequestIds,
+    kind: Kind,
+    deadline: Instant,
 }
 
 /// `/graphql` and the files of `GraphiQL`. Needs [`Caller`] and [`RequestIds`] as extensions of each request.
 pub fn router(schema: Schema, limits: Limits) -> Router {
     Router::new()
-        .route("/graphql", get(read).post(write).fallback(other_method))
+        .route("/graphql", get(read).post(write).options(options).fallback(other_method))
         .route("/graphiql/{name}", get(asset))
-        .with_state(Api { schema, limits })
+        .with_state(Api { schema, limits, persisted: Arc::new(Store::new()) })
 }
 
-async fn asset(Path(name): Path<String>) -> Response {
+async fn asset(Path(name): Path<String>, ids: Extension<RequestIds>) -> Response {
     match graphiql::asset(&name) {
         Some((kind, bytes)) => {
             let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "public, max-age=3600")];
             (headers, bytes).into_response()
         }
-        None => StatusCode::NOT_FOUND.into_response(),
-    }
-}
-
-/// The members of a request, by the GraphQL over HTTP specification.
-#[derive(Deserialize)]
-#[serde(expecting = "one object with `query` and, where needed, `operationName` and `variables`")]
-struct Members {
-    query: String,
-    #[serde(default, rename = "operationName")]
-    operation_name: Option<String>,
-    #[serde(default)]
-    variables: Option<serde_json::Map<String, serde_json::Value>>,
-}
-
-impl Members {
-    fn into_request(self) -> Request {
-        let variables = serde_json::Value::Object(self.variables.unwrap_or_default());
-        let mut request = Request::new(self.query).variables(Variables::from_json(variables));
-        request.operation_name = self.operation_name;
-        request
+        None => nowhere(ids).await,
     }
 }
 
@@ -84,27 +75,30 @@ async fn write(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let json = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(|kind| {
-        kind.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case("application/json"))
-    });
-    if !json {
-        let message = "send JSON, with `content-type: application/json`";
-        return refuse(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            ErrorCode::ValidationFailed,
-            message,
-            &ids,
-        );
+    let deadline = Instant::now() + api.limits.timeout;
+    let Some(kind) = negotiate(&headers, Kind::ANSWERS) else { return not_acceptable(&ids) };
+    let asked = Asked { caller, ids, kind, deadline };
+    if !is_json(&headers) {
+        let message = "send JSON in UTF-8, with `content-type: application/json`";
+        return asked.refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
     }
-    let Ok(body) = to_bytes(body, api.limits.body).await else {
-        let message = format!("the body must be at most {} bytes", api.limits.body);
-        return refuse(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::LimitExceeded, &message, &ids);
+    let body = match timeout_at(deadline, to_bytes(body, api.limits.body)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            let exceeded = Exceeded::Body(api.limits.body);
+            return asked.pass(StatusCode::PAYLOAD_TOO_LARGE, exceeded);
+        }
+        Err(_) => {
+            let error = answer::error(ErrorCode::Timeout, "the body did not come in time");
+            return refuse(StatusCode::REQUEST_TIMEOUT, asked.kind, error, &asked.ids);
+        }
     };
-    match serde_json::from_slice::<Members>(&body) {
-        Ok(members) => api.execute(members.into_request(), caller, ids, &headers).await,
-        Err(error) => {
-            let message = format!("the body is not a GraphQL request in JSON: {error}");
-            refuse(StatusCode::BAD_REQUEST, ErrorCode::ValidationFailed, &message, &ids)
+    match from_json(&body) {
+        Ok(Envelope::One(members)) => api.answer_one(*members, asked).await,
+        Ok(Envelope::Batch(batch)) => api.answer_batch(batch, asked).await,
+        Err(why) => {
+            let message = format!("the body is not a GraphQL request in JSON: {why}");
+            asked.refuse(StatusCode::BAD_REQUEST, &message)
         }
     }
 }
@@ -114,125 +108,104 @@ async fn read(
     Extension(caller): Extension<Caller>,
     Extension(ids): Extension<RequestIds>,
     headers: HeaderMap,
-    RawQuery(query): RawQuery,
+    uri: Uri,
 ) -> Response {
-    let wants_page = headers
-        .get(ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| accept.contains("text/html"));
-    if wants_page {
+    let deadline = Instant::now() + api.limits.timeout;
+    let Some(kind) = negotiate(&headers, Kind::ALL) else { return not_acceptable(&ids) };
+    if kind == Kind::Page {
         let headers = [
-            (CONTENT_TYPE, "text/html; charset=utf-8"),
+            (CONTENT_TYPE, kind.content_type()),
             (CONTENT_SECURITY_POLICY, graphiql::CONTENT_SECURITY_POLICY),
+            (VARY, "accept"),
         ];
         return (headers, graphiql::PAGE).into_response();
     }
-    let request = match async_graphql::http::parse_query_string(query.as_deref().unwrap_or("")) {
-        Ok(request) if !request.query.is_empty() => request,
-        _ => {
-            let message = "pass a `query` parameter, and `variables` as JSON where it needs some";
-            return refuse(StatusCode::BAD_REQUEST, ErrorCode::ValidationFailed, message, &ids);
-        }
+    let asked = Asked { caller, ids, kind, deadline };
+    let members = match from_query(&uri) {
+        Ok(members) => members,
+        Err(why) => return asked.refuse(StatusCode::BAD_REQUEST, &why),
     };
-    if !only_queries(&request) {
-        return refuse_method("POST", "GET runs queries only; send this with POST", &ids);
+    let checked = match api.check(members) {
+        Ok(checked) => checked,
+        Err(refusal) => return Answer::from(refusal).into_response(asked.kind, &asked.ids),
+    };
+    if !checked.is_query() {
+        let message = "GET runs queries only; send this with POST";
+        let mut answer = asked.refuse(StatusCode::METHOD_NOT_ALLOWED, message);
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        return answer;
     }
-    api.execute(request, caller, ids, &headers).await
+    let answer = api.run(checked, &asked).await;
+    answer.into_response(asked.kind, &asked.ids)
+}
+
+/// Says what may be sent. To a preflight of another origin that is a no: nothing here allows one.
+async fn options() -> Response {
+    (StatusCode::NO_CONTENT, [(ALLOW, METHODS)]).into_response()
 }
 
 async fn other_method(Extension(ids): Extension<RequestIds>) -> Response {
-    refuse_method("GET, HEAD, POST", "send a query with GET, or any operation with POST", &ids)
+    let message = "send a query with GET, or any operation with POST";
+    let error = answer::error(ErrorCode::ValidationFailed, message);
+    let mut answer = refuse(StatusCode::METHOD_NOT_ALLOWED, Kind::Json, error, &ids);
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(METHODS));
+    answer
 }
 
-/// Whether whatever operation of the document is chosen, it is a query. A document that does not parse runs nothing.
-fn only_queries(request: &Request) -> bool {
-    let Ok(document) = parse_query(&request.query) else { return true };
-    let query = |kind: OperationType| kind == OperationType::Query;
-    match &document.operations {
-        DocumentOperations::Single(operation) => query(operation.node.ty),
-        DocumentOperations::Multiple(operations) => {
-            operations.values().all(|operation| query(operation.node.ty))
-        }
+/// The answer to a path that nothing is at. Needs [`RequestIds`] as an extension of each request.
+pub async fn nowhere(Extension(ids): Extension<RequestIds>) -> Response {
+    let error = answer::error(ErrorCode::NotFound, "no such path");
+    refuse(StatusCode::NOT_FOUND, Kind::Json, error, &ids)
+}
+
+fn not_acceptable(ids: &RequestIds) -> Response {
+    let message = "this is answered as application/graphql-response+json or application/json";
+    let error = answer::error(ErrorCode::ValidationFailed, message);
+    refuse(StatusCode::NOT_ACCEPTABLE, Kind::Json, error, ids)
+}
+
+impl Asked {
+    /// Refuses what is no GraphQL request.
+    fn refuse(&self, status: StatusCode, message: &str) -> Response {
+        let error = answer::error(ErrorCode::ValidationFailed, message);
+        refuse(status, self.kind, error, &self.ids)
+    }
+
+    /// Refuses a request that passes a limit.
+    fn pass(&self, status: StatusCode, exceeded: Exceeded) -> Response {
+        refuse(status, self.kind, answer::exceeded(exceeded), &self.ids)
     }
 }
 
 impl Api {
-    async fn execute(
-        &self,
-        mut request: Request,
-        caller: Caller,
-        ids: RequestIds,
-        headers: &HeaderMap,
-    ) -> Response {
-        // What does not parse is for the schema to tell.
-        if let Ok(document) = parse_query(&request.query) {
-            match expansion::check(&document) {
-                Ok(()) => request.set_parsed_query(document),
-                Err(error) => {
-                    let code = match error {
-                        Unbounded::TooLarge | Unbounded::Mutations => ErrorCode::LimitExceeded,
-                        Unbounded::Cycle => ErrorCode::ValidationFailed,
-                    };
-                    return refuse(StatusCode::BAD_REQUEST, code, &error.to_string(), &ids);
-                }
-            }
-        }
-        let correlation_id = ids.correlation_id.clone();
-        let request = request.data(caller).data(ids);
-        let executed = tokio::time::timeout(self.limits.timeout, self.schema.execute(request));
-        let mut response = executed.await.unwrap_or_else(|_| {
-            let message = "no answer in time; a command may or may not have been carried out";
-            GraphqlResponse::from_errors(vec![coded(ErrorCode::Timeout, message)])
-        });
-        for error in &mut response.errors {
-            shorten(&mut error.message);
-            let extensions = error.extensions.get_or_insert_default();
-            if extensions.get("code").is_none() {
-                // Only documents that were never run have errors without a code.
-                extensions.set("code", ErrorCode::ValidationFailed.as_str());
-                extensions.set("retryable", false);
-            }
-            extensions.set("correlationId", correlation_id.as_str());
-        }
-        let mut answer = async_graphql_axum::GraphQLResponse::from(response).into_response();
-        let modern = headers
-            .get(ACCEPT)
-            .and_then(|accept| accept.to_str().ok())
-            .is_some_and(|accept| accept.contains("application/graphql-response+json"));
-        if !modern {
-            let json = HeaderValue::from_static("application/json; charset=utf-8");
-            answer.headers_mut().insert(CONTENT_TYPE, json);
-        }
-        answer
+    async fn answer_one(&self, members: Members, asked: Asked) -> Response {
+        let answer = match self.check(members) {
+            Ok(checked) => self.run(checked, &asked).await,
+            Err(refusal) => refusal.into(),
+        };
+        answer.into_response(asked.kind, &asked.ids)
     }
-}
 
-/// A parser quotes the line that it stumbles over, which may be the whole document.
-fn shorten(message: &mut String) {
-    if message.len() > MAX_MESSAGE {
-        message.truncate(message.floor_char_boundary(MAX_MESSAGE));
-        message.push('…');
+    /// Checks all requests, then runs them one after the other.
+    async fn answer_batch(&self, batch: Vec<Members>, asked: Asked) -> Response {
+        if batch.is_empty() {
+            return asked.refuse(StatusCode::BAD_REQUEST, "a batch must have at least one request");
+        }
+        if batch.len() > self.limits.batch {
+            return asked.pass(StatusCode::BAD_REQUEST, Exceeded::Batch(self.limits.batch));
+        }
+        let checked: Vec<_> = batch.into_iter().map(|members| self.check(members)).collect();
+        let mutations: usize = checked.iter().flatten().map(run::Checked::mutations).sum();
+        if mutations > self.limits.mutations {
+            return asked.pass(StatusCode::BAD_REQUEST, Exceeded::Mutations(self.limits.mutations));
+        }
+        let mut answers = Vec::with_capacity(checked.len());
+        for checked in checked {
+            answers.push(match checked {
+                Ok(checked) => self.run(checked, &asked).await,
+                Err(refusal) => refusal.into(),
+            });
+        }
+        answer::batch(answers, asked.kind, &asked.ids)
     }
-}
-
-fn coded(code: ErrorCode, message: &str) -> ServerError {
-    let mut error = ServerError::new(message, None);
-    let extensions = error.extensions.get_or_insert_default();
-    extensions.set("code", code.as_str());
-    extensions.set("retryable", code == ErrorCode::Timeout);
-    error
-}
-
-fn refuse(status: StatusCode, code: ErrorCode, message: &str, ids: &RequestIds) -> Response {
-    let mut error = coded(code, message);
-    let extensions = error.extensions.get_or_insert_default();
-    extensions.set("correlationId", ids.correlation_id.as_str());
-    (status, axum::Json(GraphqlResponse::from_errors(vec![error]))).into_response()
-}
-
-fn refuse_method(allowed: &'static str, message: &str, ids: &RequestIds) -> Response {
-    let status = StatusCode::METHOD_NOT_ALLOWED;
-    let mut answer = refuse(status, ErrorCode::ValidationFailed, message, ids);
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
-    answer
 }

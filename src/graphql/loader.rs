@@ -1,15 +1,24 @@
 //! Batched reads: what many resolvers of one request ask for becomes one statement.
 
-use std::collections::HashMap;
+mod lists;
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::sync::Arc;
 
-use async_graphql::dataloader::Loader;
+use async_graphql::dataloader::{DataLoader, Loader};
+use async_graphql::{Context, Result};
 use sqlx::PgPool;
 
+pub(super) use self::lists::{
+    EnrollmentCountKey, EnrollmentsKey, ModuleCountKey, ModulesKey, TaughtCountKey, TaughtKey,
+};
+use super::error::read_failed;
+use crate::domain::UserId;
 use crate::projections::courses::{self, CourseRow};
 use crate::projections::enrollments::{self, EnrollmentRow};
+use crate::projections::module_items::{self, ItemRow};
 use crate::projections::modules::{self, ModuleRow};
-use crate::projections::seats::{self, SeatsRow};
 
 /// Reads the read models.
 pub(super) struct ReadModels {
@@ -17,6 +26,19 @@ pub(super) struct ReadModels {
 }
 
 type Loaded<K, V> = Result<HashMap<K, V>, Arc<sqlx::Error>>;
+
+/// Reads what belongs to the key, together with what others ask for at the same time.
+pub(super) async fn load<K>(
+    ctx: &Context<'_>,
+    key: K,
+) -> Result<Option<<ReadModels as Loader<K>>::Value>>
+where
+    K: Send + Sync + Hash + Eq + Clone + 'static,
+    ReadModels: Loader<K, Error = Arc<sqlx::Error>>,
+{
+    let loader = ctx.data::<DataLoader<ReadModels>>()?;
+    loader.load_one(key).await.map_err(|error| read_failed(&error))
+}
 
 macro_rules! key {
     ($(#[$doc:meta])* $name:ident) => {
@@ -31,12 +53,12 @@ key! {
     CourseKey
 }
 key! {
-    /// The seats of a course.
-    SeatsKey
+    /// A module by id.
+    ModuleKey
 }
 key! {
-    /// The modules of a course.
-    ModulesKey
+    /// A module item by id.
+    ItemKey
 }
 key! {
     /// An enrollment by id.
@@ -46,6 +68,18 @@ key! {
     /// The place of an enrollment in its waitlist.
     WaitlistKey
 }
+key! {
+    /// The items of a module.
+    ItemsKey
+}
+key! {
+    /// The items that a student of a course is to complete: those that are required and published, as is their module.
+    RequiredKey
+}
+
+/// The ids of the courses that a user teaches.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct TaughtIdsKey(pub(super) UserId);
 
 impl Loader<CourseKey> for ReadModels {
     type Value = CourseRow;
@@ -58,28 +92,58 @@ impl Loader<CourseKey> for ReadModels {
     }
 }
 
-impl Loader<SeatsKey> for ReadModels {
-    type Value = SeatsRow;
+impl Loader<ModuleKey> for ReadModels {
+    type Value = ModuleRow;
     type Error = Arc<sqlx::Error>;
 
-    async fn load(&self, keys: &[SeatsKey]) -> Loaded<SeatsKey, SeatsRow> {
+    async fn load(&self, keys: &[ModuleKey]) -> Loaded<ModuleKey, ModuleRow> {
         let ids: Vec<&str> = keys.iter().map(|key| key.0.as_str()).collect();
-        let rows = seats::find_many(&self.pool, &ids).await?;
-        Ok(rows.into_iter().map(|row| (SeatsKey(row.course_id.clone()), row)).collect())
+        let rows = modules::find_many(&self.pool, &ids).await?;
+        Ok(rows.into_iter().map(|row| (ModuleKey(row.module_id.clone()), row)).collect())
     }
 }
 
-impl Loader<ModulesKey> for ReadModels {
-    type Value = Vec<ModuleRow>;
+impl Loader<ItemKey> for ReadModels {
+    type Value = ItemRow;
     type Error = Arc<sqlx::Error>;
 
-    async fn load(&self, keys: &[ModulesKey]) -> Loaded<ModulesKey, Vec<ModuleRow>> {
+    async fn load(&self, keys: &[ItemKey]) -> Loaded<ItemKey, ItemRow> {
         let ids: Vec<&str> = keys.iter().map(|key| key.0.as_str()).collect();
-        let mut by_course: HashMap<ModulesKey, Vec<ModuleRow>> = HashMap::new();
-        for row in modules::of_courses(&self.pool, &ids).await? {
-            by_course.entry(ModulesKey(row.course_id.clone())).or_default().push(row);
+        let rows = module_items::find_many(&self.pool, &ids).await?;
+        Ok(rows.into_iter().map(|row| (ItemKey(row.item_id.clone()), row)).collect())
+    }
+}
+
+impl Loader<ItemsKey> for ReadModels {
+    type Value = Vec<ItemRow>;
+    type Error = Arc<sqlx::Error>;
+
+    async fn load(&self, keys: &[ItemsKey]) -> Loaded<ItemsKey, Vec<ItemRow>> {
+        let ids: Vec<&str> = keys.iter().map(|key| key.0.as_str()).collect();
+        let mut by_module: HashMap<ItemsKey, Vec<ItemRow>> = HashMap::new();
+        for row in module_items::of_modules(&self.pool, &ids).await? {
+            by_module.entry(ItemsKey(row.module_id.clone())).or_default().push(row);
         }
-        Ok(by_course)
+        Ok(by_module)
+    }
+}
+
+impl Loader<RequiredKey> for ReadModels {
+    type Value = Arc<HashSet<String>>;
+    type Error = Arc<sqlx::Error>;
+
+    async fn load(&self, keys: &[RequiredKey]) -> Loaded<RequiredKey, Arc<HashSet<String>>> {
+        let ids: Vec<&str> = keys.iter().map(|key| key.0.as_str()).collect();
+        let modules = modules::published(&self.pool, &ids).await?;
+        let course_of: HashMap<&str, &str> =
+            modules.iter().map(|(course, module)| (module.as_str(), course.as_str())).collect();
+        let ids: Vec<&str> = course_of.keys().copied().collect();
+        let mut by_course: HashMap<&str, HashSet<String>> = HashMap::new();
+        for (module, item) in module_items::required(&self.pool, &ids).await? {
+            by_course.entry(course_of[module.as_str()]).or_default().insert(item);
+        }
+        let items = by_course.into_iter();
+        Ok(items.map(|(id, items)| (RequiredKey(id.to_owned()), Arc::new(items))).collect())
     }
 }
 
@@ -102,5 +166,19 @@ impl Loader<WaitlistKey> for ReadModels {
         let ids: Vec<&str> = keys.iter().map(|key| key.0.as_str()).collect();
         let places = enrollments::waitlist_positions(&self.pool, &ids).await?;
         Ok(places.into_iter().map(|(id, place)| (WaitlistKey(id), place)).collect())
+    }
+}
+
+impl Loader<TaughtIdsKey> for ReadModels {
+    type Value = Vec<String>;
+    type Error = Arc<sqlx::Error>;
+
+    /// A request has one caller, so there is one key.
+    async fn load(&self, keys: &[TaughtIdsKey]) -> Loaded<TaughtIdsKey, Vec<String>> {
+        let mut taught = HashMap::new();
+        for key in keys {
+            taught.insert(key.clone(), courses::taught_by(&self.pool, &key.0).await?);
+        }
+        Ok(taught)
     }
 }

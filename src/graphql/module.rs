@@ -3,15 +3,18 @@
 use async_graphql::{ComplexObject, Context, Enum, ID, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 
+use super::connection::{Arguments, connection};
 use super::context::{recorded_at, settle};
-use super::course::{Course, visible_course};
-use super::error::{ErrorCode, failure};
+use super::course::{Course, existing_course, visible_course};
+use super::cursor::{decode_module, encode_module};
+use super::loader::{ItemsKey, ModuleCountKey, ModuleKey, ModulesKey, load};
+use super::module_item::{self, ModuleItem};
 use crate::domain::course::{Module as State, PublicationState as DomainState};
-use crate::domain::{CourseId, StreamType};
+use crate::domain::{CourseId, ModuleId, StreamType};
 use crate::event_store::{Position, StreamId};
-use crate::projections::modules::ModuleRow;
+use crate::projections::modules::{ModulePage, ModulePlace, ModuleRow};
 
-/// Whether a module shows.
+/// Whether a module or an item shows.
 #[derive(Debug, Enum, Clone, Copy, PartialEq, Eq)]
 #[graphql(remote = "DomainState")]
 pub(super) enum PublicationState {
@@ -26,7 +29,7 @@ pub(super) enum PublicationState {
 #[graphql(complex)]
 pub(super) struct Module {
     /// The same id in GraphQL, on Kafka and in the log.
-    id: ID,
+    pub(super) id: ID,
     /// 1 to 255 characters.
     title: String,
     /// At most 16 KiB.
@@ -37,8 +40,67 @@ pub(super) struct Module {
     state: PublicationState,
     #[graphql(skip)]
     course_id: String,
+    /// Whether the reader asked for what is not published, and may see it.
+    #[graphql(skip)]
+    all: bool,
     #[graphql(skip)]
     times: Times,
+}
+
+/// A module in a page.
+#[derive(SimpleObject)]
+pub(super) struct ModuleEdge {
+    /// The module.
+    node: Module,
+    /// Its place in the list, for `after` and `before`.
+    cursor: String,
+}
+
+connection! {
+    /// A page of modules.
+    ModuleConnection of ModuleEdge with Module, counted by ModuleTotal
+}
+
+/// The modules of a course, to be counted.
+pub(super) struct ModuleTotal(ModuleCountKey);
+
+impl ModuleTotal {
+    async fn count(&self, ctx: &Context<'_>) -> Result<i64> {
+        Ok(load(ctx, self.0.clone()).await?.unwrap_or(0))
+    }
+}
+
+/// A page of the modules of a course, `all` or the published ones.
+pub(super) async fn page_of_modules(
+    ctx: &Context<'_>,
+    course: &str,
+    all: bool,
+    arguments: Arguments,
+) -> Result<ModuleConnection> {
+    let name = format!("modules of {course}");
+    let asked = arguments.read(|cursor| decode_module(&name, cursor))?;
+    let course = course.to_owned();
+    let page =
+        ModulePage { limit: asked.limit(), backwards: asked.backwards, from: asked.from.clone() };
+    let key = ModulesKey { course: course.clone(), all, page };
+    let (rows, neighbours) = asked.cut(load(ctx, key).await?.unwrap_or_default());
+    let edge = |row: ModuleRow| {
+        let place = ModulePlace { module_id: row.module_id.clone(), position: row.position };
+        ModuleEdge { cursor: encode_module(&name, &place), node: Module::from_row(row, all) }
+    };
+    let edges = rows.into_iter().map(edge).collect();
+    Ok(ModuleConnection { edges, neighbours, total: ModuleTotal(ModuleCountKey { course, all }) })
+}
+
+/// The module with this id, where the caller may see it.
+pub(super) async fn visible_module(ctx: &Context<'_>, id: &str) -> Result<Option<Module>> {
+    if ModuleId::parse(id, "id").is_err() {
+        return Ok(None);
+    }
+    let Some(row) = load(ctx, ModuleKey(id.to_owned())).await? else { return Ok(None) };
+    let Some(course) = visible_course(ctx, &row.course_id).await? else { return Ok(None) };
+    let all = course.managed_by_caller(ctx)?;
+    Ok((all || visible(&row)).then(|| Module::from_row(row, all)))
 }
 
 #[derive(Debug, Clone)]
@@ -53,8 +115,8 @@ pub(super) fn visible(row: &ModuleRow) -> bool {
 }
 
 impl Module {
-    /// A module from the read model.
-    pub(super) fn from_row(row: ModuleRow) -> Self {
+    /// A module from the read model; `all`: with the items that are not published.
+    pub(super) fn from_row(row: ModuleRow, all: bool) -> Self {
         let state =
             if visible(&row) { PublicationState::Published } else { PublicationState::Unpublished };
         Self {
@@ -64,6 +126,7 @@ impl Module {
             position: row.position,
             state,
             course_id: row.course_id,
+            all,
             times: Times::Known { created_at: row.created_at, updated_at: row.updated_at },
         }
     }
@@ -82,11 +145,30 @@ impl Module {
             position: i32::try_from(index).unwrap_or(i32::MAX),
             state: state.state.into(),
             course_id: course.to_string(),
+            all: true, // who changes a module manages its course
             times: Times::Committed {
                 position,
                 added_in: state.added_in,
                 changed_in: state.changed_in,
             },
+        }
+    }
+
+    /// Whether it shows what is not published.
+    pub(super) fn shows_all(&self) -> bool {
+        self.all
+    }
+
+    /// The course that it belongs to: whoever sees the module may see it.
+    pub(super) async fn read_course(&self, ctx: &Context<'_>) -> Result<Course> {
+        self.settled(ctx).await?;
+        existing_course(ctx, &self.course_id).await
+    }
+
+    async fn settled(&self, ctx: &Context<'_>) -> Result<()> {
+        match self.times {
+            Times::Known { .. } => Ok(()),
+            Times::Committed { position, .. } => settle(ctx, position).await,
         }
     }
 
@@ -99,11 +181,16 @@ impl Module {
 impl Module {
     /// The course that it belongs to.
     async fn course(&self, ctx: &Context<'_>) -> Result<Course> {
-        if let Times::Committed { position, .. } = self.times {
-            settle(ctx, position).await?;
-        }
-        let course = visible_course(ctx, &self.course_id).await?;
-        course.ok_or_else(|| failure(ErrorCode::NotFound, "no such course"))
+        self.read_course(ctx).await
+    }
+
+    /// Its items in order, at most 500. Those that are not published only for instructors of the course and admins, where
+    /// `modules` was asked for them, or the module by its id.
+    async fn items(&self, ctx: &Context<'_>) -> Result<Vec<ModuleItem>> {
+        self.settled(ctx).await?;
+        let rows = load(ctx, ItemsKey(self.id.to_string())).await?.unwrap_or_default();
+        let shown = rows.into_iter().filter(|row| self.all || module_item::visible(row));
+        Ok(shown.map(|row| ModuleItem::from_row(row, self.all)).collect())
     }
 
     /// When it was added.

@@ -1,18 +1,49 @@
 //! Writes: each takes one `input` and answers a payload with the object, `userErrors` and the log position.
 
+mod call;
 mod course;
 mod enrollment;
+mod instructor;
+mod item;
+mod lifecycle;
 mod module;
 
 use async_graphql::MergedObject;
 
 use self::course::CourseMutation;
 use self::enrollment::EnrollmentMutation;
+use self::instructor::InstructorMutation;
+use self::item::ItemMutation;
+use self::lifecycle::LifecycleMutation;
 use self::module::ModuleMutation;
 
 /// Writes.
 #[derive(MergedObject, Default)]
-pub struct Mutation(CourseMutation, ModuleMutation, EnrollmentMutation);
+pub struct Mutation(
+    CourseMutation,
+    LifecycleMutation,
+    InstructorMutation,
+    ModuleMutation,
+    ItemMutation,
+    EnrollmentMutation,
+);
+
+/// An input, with what every mutation takes.
+macro_rules! input {
+    ($(#[$doc:meta])* $name:ident { $($fields:tt)* }) => {
+        $(#[$doc])*
+        #[derive(InputObject)]
+        pub(super) struct $name {
+            /// Comes back in the payload.
+            client_mutation_id: Option<String>,
+            /// Sent again with the same input within 24 hours, the mutation is not carried out again but answered
+            /// as it was; 1 to 255 bytes, of the caller's own for each mutation.
+            idempotency_key: Option<String>,
+            $($fields)*
+        }
+    };
+}
+use input;
 
 /// A payload: the object of a mutation, or why there is none.
 macro_rules! payload {

@@ -1,20 +1,29 @@
 //! Reads.
 
-use async_graphql::connection::{Connection, Edge, EmptyFields};
 use async_graphql::{Context, ID, Object, Result};
+use futures::future::try_join_all;
 use sqlx::PgPool;
 
+use super::connection::Arguments;
 use super::context::{caller, settle, sight};
-use super::course::{Course, visible_course};
-use super::cursor::{TimeCursor, after, page_size};
-use super::enrollment::{Enrollment, visible_enrollment};
+use super::course::{
+    Course, CourseConnection, CourseFilter, CourseOrder, course_list, page_of_courses, search_list,
+    visible_course,
+};
+use super::enrollment::{
+    Enrollment, EnrollmentConnection, EnrollmentFilter, page_of_enrollments, visible_enrollment,
+};
 use super::error::{ErrorCode, failure, read_failed};
-use super::module::{Module, visible};
-use super::user::User;
-use crate::domain::{CourseId, EnrollmentId, ModuleId, Role, UserId, values};
+use super::module::{Module, visible_module};
+use super::module_item::{ModuleItem, visible_item};
+use super::node::{Node, node};
+use super::user::{User, courses_taught_by};
+use crate::domain::{CourseId, EnrollmentId, Role, UserId, values};
 use crate::event_store::Position;
 use crate::projections::courses;
-use crate::projections::modules;
+
+/// The most ids of `nodes`.
+const MAX_IDS: usize = 100;
 
 /// Reads.
 #[derive(Default)]
@@ -53,7 +62,7 @@ impl Query {
         ctx: &Context<'_>,
         #[graphql(desc = "Its id")] id: Option<ID>,
         #[graphql(desc = "Its code, without regard to case")] code: Option<String>,
-        #[graphql(desc = "Waits, at most 1 s, until the read model has seen this position")]
+        #[graphql(desc = "Waits, at most 1 s, until the read model has seen this position.")]
         min_position: Option<String>,
     ) -> Result<Option<Course>> {
         self.ready(ctx, min_position.as_deref()).await?;
@@ -72,54 +81,138 @@ impl Query {
         }
     }
 
-    /// The courses that the caller may see, oldest first, without the deleted ones.
+    /// The courses that the caller may see, by default oldest first and without the deleted ones.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a connection")]
     async fn courses(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "At most this many: 0 to 100, by default 20")] first: Option<i32>,
-        #[graphql(desc = "Only what comes after this cursor")] after: Option<String>,
-        #[graphql(desc = "Waits, at most 1 s, until the read model has seen this position")]
+        #[graphql(desc = "At most this many from the beginning: 0 to 100, by default 20.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "At most this many from the end: 0 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Which of them.")] filter: Option<CourseFilter>,
+        #[graphql(desc = "How they are sorted, by at most 3 orders; equal ones by id.")]
+        order_by: Option<Vec<CourseOrder>>,
+        #[graphql(desc = "Waits, at most 1 s, until the read model has seen this position.")]
         min_position: Option<String>,
-    ) -> Result<Connection<TimeCursor, Course, EmptyFields>> {
-        let size = page_size(first)?;
-        let from = self::after::<TimeCursor>(after.as_deref())?;
+    ) -> Result<CourseConnection> {
         self.ready(ctx, min_position.as_deref()).await?;
-        let key = from.as_ref().map(|cursor| (cursor.at, cursor.id.as_str()));
-        let one_more = i64::try_from(size + 1).unwrap_or(i64::MAX);
-        let rows = courses::page(ctx.data::<PgPool>()?, sight(ctx)?, key, one_more).await;
-        let mut rows = rows.map_err(|error| read_failed(&error))?;
-        let more = rows.len() > size;
-        rows.truncate(size);
-        let mut connection = Connection::new(from.is_some(), more);
-        connection.edges = rows
-            .into_iter()
-            .map(|row| {
-                let cursor = TimeCursor { at: row.created_at, id: row.course_id.clone() };
-                Edge::new(cursor, Course::from_row(row))
-            })
-            .collect();
-        Ok(connection)
+        let courses = course_list(ctx, filter, order_by)?;
+        page_of_courses(ctx, courses, "courses", Arguments { first, after, last, before }).await
+    }
+
+    /// The courses that the caller may see and whose code, title, tags or description fit a text, the best first.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a connection")]
+    async fn search_courses(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(
+            desc = "Words that must all be there, \"phrases\", or, and -words that must not; at most 500 characters."
+        )]
+        query: String,
+        #[graphql(desc = "At most this many from the beginning: 0 to 100, by default 20.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "At most this many from the end: 0 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Which of them.")] filter: Option<CourseFilter>,
+        #[graphql(desc = "Waits, at most 1 s, until the read model has seen this position.")]
+        min_position: Option<String>,
+    ) -> Result<CourseConnection> {
+        self.ready(ctx, min_position.as_deref()).await?;
+        let courses = search_list(ctx, &query, filter)?;
+        page_of_courses(ctx, courses, "search", Arguments { first, after, last, before }).await
+    }
+
+    /// The courses that a user teaches and the caller may see, oldest first, without the deleted ones.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a connection")]
+    async fn instructor_courses(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The user.")] instructor_id: ID,
+        #[graphql(desc = "At most this many from the beginning: 0 to 100, by default 20.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "At most this many from the end: 0 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Waits, at most 1 s, until the read model has seen this position.")]
+        min_position: Option<String>,
+    ) -> Result<CourseConnection> {
+        self.ready(ctx, min_position.as_deref()).await?;
+        courses_taught_by(ctx, &instructor_id, Arguments { first, after, last, before }).await
+    }
+
+    /// The object with this global id. Null where there is none that the caller may see.
+    async fn node(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Of a course, module, module item or enrollment.")] id: ID,
+        #[graphql(desc = "Waits, at most 1 s, until the read model has seen this position.")]
+        min_position: Option<String>,
+    ) -> Result<Option<Node>> {
+        self.ready(ctx, min_position.as_deref()).await?;
+        node(ctx, &id).await
+    }
+
+    /// The objects with these global ids, in their order. Null for each that the caller may not see.
+    async fn nodes(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most 100, of courses, modules, module items or enrollments.")]
+        ids: Vec<ID>,
+        #[graphql(desc = "Waits, at most 1 s, until the read model has seen this position.")]
+        min_position: Option<String>,
+    ) -> Result<Vec<Option<Node>>> {
+        if ids.len() > MAX_IDS {
+            let message = format!("ids must be at most {MAX_IDS}");
+            return Err(failure(ErrorCode::ValidationFailed, message));
+        }
+        self.ready(ctx, min_position.as_deref()).await?;
+        try_join_all(ids.iter().map(|id| node(ctx, id))).await
     }
 
     /// One module. Null where there is none that the caller may see.
     async fn module(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Its id")] id: ID,
-        #[graphql(desc = "Waits, at most 1 s, until the read model has seen this position")]
+        #[graphql(desc = "Its id.")] id: ID,
+        #[graphql(desc = "Waits, at most 1 s, until the read model has seen this position.")]
         min_position: Option<String>,
     ) -> Result<Option<Module>> {
         self.ready(ctx, min_position.as_deref()).await?;
-        if ModuleId::parse(&id, "id").is_err() {
-            return Ok(None);
-        }
-        let row = modules::find(ctx.data::<PgPool>()?, &id).await;
-        let Some(row) = row.map_err(|error| read_failed(&error))? else { return Ok(None) };
-        let Some(course) = visible_course(ctx, &row.course_id).await? else { return Ok(None) };
-        if !visible(&row) && !course.managed_by_caller(ctx)? {
-            return Ok(None);
-        }
-        Ok(Some(Module::from_row(row)))
+        visible_module(ctx, &id).await
+    }
+
+    /// One module item. Null where there is none that the caller may see.
+    async fn module_item(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Its id.")] id: ID,
+        #[graphql(desc = "Waits, at most 1 s, until the read model has seen this position.")]
+        min_position: Option<String>,
+    ) -> Result<Option<ModuleItem>> {
+        self.ready(ctx, min_position.as_deref()).await?;
+        visible_item(ctx, &id).await
+    }
+
+    /// The enrollments that the caller may see, the oldest request first: for students their own, for instructors also
+    /// those in courses that they teach, for admins all.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a connection")]
+    async fn enrollments(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most this many from the beginning: 0 to 100, by default 20.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "At most this many from the end: 0 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Which of them.")] filter: Option<EnrollmentFilter>,
+        #[graphql(desc = "Waits, at most 1 s, until the read model has seen this position.")]
+        min_position: Option<String>,
+    ) -> Result<EnrollmentConnection> {
+        self.ready(ctx, min_position.as_deref()).await?;
+        page_of_enrollments(ctx, filter, Arguments { first, after, last, before }).await
     }
 
     /// One enrollment, by id or by course and student. Null where there is none that the caller may see.
@@ -129,7 +222,7 @@ impl Query {
         #[graphql(desc = "Its id")] id: Option<ID>,
         #[graphql(desc = "The course; with studentId")] course_id: Option<ID>,
         #[graphql(desc = "The student; with courseId")] student_id: Option<ID>,
-        #[graphql(desc = "Waits, at most 1 s, until the read model has seen this position")]
+        #[graphql(desc = "Waits, at most 1 s, until the read model has seen this position.")]
         min_position: Option<String>,
     ) -> Result<Option<Enrollment>> {
         self.ready(ctx, min_position.as_deref()).await?;
@@ -155,8 +248,13 @@ impl Query {
     }
 
     /// The caller; null without a token.
-    #[expect(clippy::unused_async, reason = "async-graphql takes asynchronous resolvers only")]
-    async fn viewer(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+    async fn viewer(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Waits, at most 1 s, until the read model has seen this position.")]
+        min_position: Option<String>,
+    ) -> Result<Option<User>> {
+        self.ready(ctx, min_position.as_deref()).await?;
         Ok(caller(ctx)?.map(|actor| User {
             id: actor.id.as_str().into(),
             role: match actor.role {

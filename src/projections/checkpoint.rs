@@ -8,6 +8,7 @@ use sqlx::{FromRow, PgPool};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use super::NAMES;
 use crate::event_store::Position;
 
 /// How long a waiting reader relies on hints of its own process before it looks again.
@@ -72,21 +73,24 @@ impl Checkpoints {
         .await
     }
 
-    /// Waits until every read model has seen `position`, at most `patience`.
+    /// Waits until every read model of this release has seen `position`, at most `patience`. Those of other releases,
+    /// which a database may hold during an update, are waited for by nobody.
     pub async fn wait_for(&self, position: Position, patience: Duration) -> Result<(), WaitError> {
         let deadline = Instant::now() + patience;
         let mut moved = self.moved.subscribe();
         loop {
-            let (epoch, behind): (i32, i64) = sqlx::query_as(
-                "SELECT h.epoch, (SELECT count(*) FROM projections p WHERE p.position < $1) FROM log_head h",
+            let (epoch, there): (i32, i64) = sqlx::query_as(
+                "SELECT h.epoch, (SELECT count(*) FROM projections p WHERE p.name = ANY ($2) AND p.position >= $1) \
+                 FROM log_head h",
             )
             .bind(position.number)
+            .bind(NAMES)
             .fetch_one(&self.pool)
             .await?;
             if epoch != position.epoch {
                 return Err(WaitError::ForeignEpoch);
             }
-            if behind == 0 {
+            if usize::try_from(there) == Ok(NAMES.len()) {
                 return Ok(());
             }
             if Instant::now() >= deadline {

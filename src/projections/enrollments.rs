@@ -1,14 +1,20 @@
-//! The table of enrollments.
+//! The table of enrollments: standing and progress.
+
+mod list;
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, PgPool};
 
+pub use self::list::{EnrollmentFilter, EnrollmentList, Owner, Whose};
 use super::Projection;
 use crate::domain::Event;
 use crate::domain::enrollment::{EnrollmentEvent, EnrollmentStatus, Via};
 use crate::event_store::Recorded;
+
+/// The view. Nothing else names it.
+const VIEW: &str = "enrollments_v2";
 
 /// An enrollment as queries see it.
 #[derive(Debug, Clone, PartialEq, FromRow)]
@@ -24,13 +30,17 @@ pub struct EnrollmentRow {
     pub withdrawn_at: Option<DateTime<Utc>>,
     /// The log position at which they joined the waitlist.
     pub waitlisted_from: Option<i64>,
+    /// The items that the student is done with, also those that the course no longer has, sorted.
+    pub completed: Vec<String>,
+    /// When the student completed an item last.
+    pub last_activity_at: Option<DateTime<Utc>>,
 }
 
 /// The projection of [`EnrollmentRow`].
 pub struct Enrollments;
 
 impl Projection for Enrollments {
-    const NAME: &'static str = "enrollments_v1";
+    const NAME: &'static str = VIEW;
     type Rows = Option<EnrollmentRow>;
 
     fn key(event: &Recorded) -> Option<&str> {
@@ -54,6 +64,8 @@ impl Projection for Enrollments {
             enrolled_at: None,
             withdrawn_at: None,
             waitlisted_from: None,
+            completed: Vec::new(),
+            last_activity_at: None,
         });
         row.version = i64::try_from(recorded.sequence).unwrap_or(i64::MAX);
         let status = match event {
@@ -78,7 +90,15 @@ impl Projection for Enrollments {
                 row.waitlisted_from = None;
                 EnrollmentStatus::Withdrawn
             }
-            EnrollmentEvent::ModuleItemCompleted { .. } => return,
+            EnrollmentEvent::ModuleItemCompleted { item_id, .. } => {
+                let item = item_id.as_str();
+                if let Err(place) = row.completed.binary_search_by(|known| known.as_str().cmp(item))
+                {
+                    row.completed.insert(place, item.to_owned());
+                }
+                row.last_activity_at = Some(at);
+                return;
+            }
         };
         status.as_str().clone_into(&mut row.status);
     }
@@ -101,12 +121,17 @@ impl Projection for Enrollments {
     ) -> sqlx::Result<()> {
         let sql = format!(
             "INSERT INTO {table} (enrollment_id, course_id, student_id, status, version, requested_at, enrolled_at, \
-                                  withdrawn_at, waitlisted_from) \
-             SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[], \
-                                  $7::timestamptz[], $8::timestamptz[], $9::bigint[]) \
+                                  withdrawn_at, waitlisted_from, completed, last_activity_at) \
+             SELECT enrollment_id, course_id, student_id, status, version, requested_at, enrolled_at, withdrawn_at, \
+                    waitlisted_from, string_to_array(completed, ','), last_activity_at \
+             FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[], \
+                         $7::timestamptz[], $8::timestamptz[], $9::bigint[], $10::text[], $11::timestamptz[]) \
+                  AS new (enrollment_id, course_id, student_id, status, version, requested_at, enrolled_at, \
+                          withdrawn_at, waitlisted_from, completed, last_activity_at) \
              ON CONFLICT (enrollment_id) DO UPDATE SET status = excluded.status, version = excluded.version, \
              requested_at = excluded.requested_at, enrolled_at = excluded.enrolled_at, \
-             withdrawn_at = excluded.withdrawn_at, waitlisted_from = excluded.waitlisted_from"
+             withdrawn_at = excluded.withdrawn_at, waitlisted_from = excluded.waitlisted_from, \
+             completed = excluded.completed, last_activity_at = excluded.last_activity_at"
         );
         let rows: Vec<&EnrollmentRow> = rows.iter().filter_map(|(_, row)| row.as_ref()).collect();
         let texts = |field: fn(&EnrollmentRow) -> &str| {
@@ -122,6 +147,9 @@ impl Projection for Enrollments {
             .bind(rows.iter().map(|row| row.enrolled_at).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.withdrawn_at).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.waitlisted_from).collect::<Vec<_>>())
+            // Ids of items hold no comma, and Postgres has no arrays of arrays of different lengths.
+            .bind(rows.iter().map(|row| row.completed.join(",")).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| row.last_activity_at).collect::<Vec<_>>())
             .execute(connection)
             .await?;
         Ok(())
@@ -130,21 +158,17 @@ impl Projection for Enrollments {
 
 /// The enrollments with these ids.
 pub async fn find_many(pool: &PgPool, ids: &[&str]) -> sqlx::Result<Vec<EnrollmentRow>> {
-    sqlx::query_as("SELECT * FROM enrollments_v1 WHERE enrollment_id = ANY ($1)")
-        .bind(ids)
-        .fetch_all(pool)
-        .await
+    let sql = format!("SELECT * FROM {VIEW} WHERE enrollment_id = ANY ($1)");
+    sqlx::query_as(&sql).bind(ids).fetch_all(pool).await
 }
 
 /// For each of these waiting enrollments its place in the waitlist of its course, the next to be promoted being 1.
 pub async fn waitlist_positions(pool: &PgPool, ids: &[&str]) -> sqlx::Result<Vec<(String, i64)>> {
-    sqlx::query_as(
-        "SELECT mine.enrollment_id, (SELECT count(*) FROM enrollments_v1 before \
+    let sql = format!(
+        "SELECT mine.enrollment_id, (SELECT count(*) FROM {VIEW} before \
             WHERE before.course_id = mine.course_id AND before.status = 'WAITLISTED' \
               AND before.waitlisted_from <= mine.waitlisted_from) \
-         FROM enrollments_v1 mine WHERE mine.enrollment_id = ANY ($1) AND mine.status = 'WAITLISTED'",
-    )
-    .bind(ids)
-    .fetch_all(pool)
-    .await
+         FROM {VIEW} mine WHERE mine.enrollment_id = ANY ($1) AND mine.status = 'WAITLISTED'"
+    );
+    sqlx::query_as(&sql).bind(ids).fetch_all(pool).await
 }

@@ -59,3 +59,8 @@ pub(super) async fn move_checkpoint(
     .await?;
     Ok(())
 }
+
+/// Where an entry stands in a new order; what the order does not name keeps its place behind the rest.
+pub(super) fn place<I>(order: &[I], is_it: impl Fn(&I) -> bool) -> usize {
+    order.iter().position(is_it).unwrap_or(usize::MAX)
+}

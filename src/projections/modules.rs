@@ -6,9 +6,13 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, PgPool};
 
 use super::Projection;
+use super::fold::place;
 use crate::domain::Event;
 use crate::domain::course::{CourseEvent, PublicationState};
 use crate::event_store::Recorded;
+
+/// The view. Nothing else names it.
+const VIEW: &str = "modules_v2";
 
 /// A module as queries see it.
 #[derive(Debug, Clone, PartialEq, FromRow)]
@@ -28,15 +32,16 @@ pub struct ModuleRow {
 pub struct Modules;
 
 impl Projection for Modules {
-    const NAME: &'static str = "modules_v1";
+    const NAME: &'static str = VIEW;
     type Rows = Vec<ModuleRow>;
 
     fn key(event: &Recorded) -> Option<&str> {
         let Event::Course(course) = &event.event else { return None };
         match course {
-            CourseEvent::ModuleAdded { .. } | CourseEvent::ModuleDetailsChanged { .. } => {
-                Some(&*event.stream.id)
-            }
+            CourseEvent::ModuleAdded { .. }
+            | CourseEvent::ModuleDetailsChanged { .. }
+            | CourseEvent::ModuleRemoved { .. }
+            | CourseEvent::ModulesReordered { .. } => Some(&*event.stream.id),
             CourseEvent::CourseCreated { .. }
             | CourseEvent::CoursePublished {}
             | CourseEvent::CourseUnpublished {}
@@ -44,8 +49,6 @@ impl Projection for Modules {
             | CourseEvent::CourseRestored {}
             | CourseEvent::InstructorAssigned { .. }
             | CourseEvent::InstructorRemoved { .. }
-            | CourseEvent::ModuleRemoved { .. }
-            | CourseEvent::ModulesReordered { .. }
             | CourseEvent::ModuleItemAdded { .. }
             | CourseEvent::ModuleItemChanged { .. }
             | CourseEvent::ModuleItemRemoved { .. }
@@ -58,8 +61,9 @@ impl Projection for Modules {
     }
 
     fn apply(rows: &mut Vec<ModuleRow>, recorded: &Recorded) {
-        match &recorded.event {
-            Event::Course(CourseEvent::ModuleAdded { module_id, title, summary, position }) => {
+        let Event::Course(event) = &recorded.event else { return };
+        match event {
+            CourseEvent::ModuleAdded { module_id, title, summary, position } => {
                 let row = ModuleRow {
                     course_id: recorded.stream.id.to_string(),
                     module_id: module_id.to_string(),
@@ -72,16 +76,8 @@ impl Projection for Modules {
                 };
                 let index = usize::try_from(*position).unwrap_or(usize::MAX).min(rows.len());
                 rows.insert(index, row);
-                for (position, row) in (0..).zip(rows) {
-                    row.position = position;
-                }
             }
-            Event::Course(CourseEvent::ModuleDetailsChanged {
-                module_id,
-                title,
-                summary,
-                state,
-            }) => {
+            CourseEvent::ModuleDetailsChanged { module_id, title, summary, state } => {
                 let row = rows.iter_mut().find(|row| row.module_id == module_id.as_str());
                 let Some(row) = row else { return };
                 if let Some(title) = title {
@@ -95,7 +91,30 @@ impl Projection for Modules {
                 }
                 row.updated_at = recorded.recorded_at;
             }
-            _ => {}
+            CourseEvent::ModuleRemoved { module_id } => {
+                rows.retain(|row| row.module_id != module_id.as_str());
+            }
+            CourseEvent::ModulesReordered { module_ids } => {
+                rows.sort_by_cached_key(|row| place(module_ids, |id| id.as_str() == row.module_id));
+            }
+            CourseEvent::CourseCreated { .. }
+            | CourseEvent::CoursePublished {}
+            | CourseEvent::CourseUnpublished {}
+            | CourseEvent::CourseArchived {}
+            | CourseEvent::CourseRestored {}
+            | CourseEvent::InstructorAssigned { .. }
+            | CourseEvent::InstructorRemoved { .. }
+            | CourseEvent::ModuleItemAdded { .. }
+            | CourseEvent::ModuleItemChanged { .. }
+            | CourseEvent::ModuleItemRemoved { .. }
+            | CourseEvent::ModuleItemsReordered { .. }
+            | CourseEvent::CourseDetailsChanged { .. }
+            | CourseEvent::CourseScheduleChanged { .. }
+            | CourseEvent::CourseCapacityChanged { .. }
+            | CourseEvent::CourseDeleted { .. } => {}
+        }
+        for (position, row) in (0..).zip(rows) {
+            row.position = position;
         }
     }
 
@@ -128,6 +147,7 @@ impl Projection for Modules {
              position = excluded.position, state = excluded.state, updated_at = excluded.updated_at \
              WHERE (stored.position, stored.updated_at) <> (excluded.position, excluded.updated_at)"
         );
+        let courses: Vec<&str> = rows.iter().map(|(course, _)| *course).collect();
         let rows: Vec<&ModuleRow> = rows.iter().flat_map(|(_, rows)| rows.iter()).collect();
         let texts =
             |field: fn(&ModuleRow) -> &str| rows.iter().map(|row| field(row)).collect::<Vec<_>>();
@@ -135,6 +155,13 @@ impl Projection for Modules {
         let positions: Vec<i32> = rows.iter().map(|row| row.position).collect();
         let created: Vec<DateTime<Utc>> = rows.iter().map(|row| row.created_at).collect();
         let updated: Vec<DateTime<Utc>> = rows.iter().map(|row| row.updated_at).collect();
+        let removed =
+            format!("DELETE FROM {table} WHERE course_id = ANY ($1) AND module_id <> ALL ($2)");
+        sqlx::query(&removed)
+            .bind(courses)
+            .bind(texts(|row| &row.module_id))
+            .execute(&mut *connection)
+            .await?;
         sqlx::query(&sql)
             .bind(texts(|row| &row.course_id))
             .bind(texts(|row| &row.module_id))
@@ -150,20 +177,82 @@ impl Projection for Modules {
     }
 }
 
-/// The module with this id.
-pub async fn find(pool: &PgPool, id: &str) -> sqlx::Result<Option<ModuleRow>> {
-    sqlx::query_as("SELECT * FROM modules_v1 WHERE module_id = $1 LIMIT 1")
-        .bind(id)
-        .fetch_optional(pool)
-        .await
+/// The modules with these ids.
+pub async fn find_many(pool: &PgPool, ids: &[&str]) -> sqlx::Result<Vec<ModuleRow>> {
+    let sql = format!("SELECT * FROM {VIEW} WHERE module_id = ANY ($1)");
+    sqlx::query_as(&sql).bind(ids).fetch_all(pool).await
 }
 
-/// The modules of these courses, each course's in order.
-pub async fn of_courses(pool: &PgPool, courses: &[&str]) -> sqlx::Result<Vec<ModuleRow>> {
-    sqlx::query_as(
-        "SELECT * FROM modules_v1 WHERE course_id = ANY ($1) ORDER BY course_id, position",
-    )
-    .bind(courses)
-    .fetch_all(pool)
-    .await
+/// The course of each published module of these courses, and the module.
+pub async fn published(pool: &PgPool, courses: &[&str]) -> sqlx::Result<Vec<(String, String)>> {
+    let sql = format!(
+        "SELECT course_id, module_id FROM {VIEW} WHERE course_id = ANY ($1) AND state = 'PUBLISHED'"
+    );
+    sqlx::query_as(&sql).bind(courses).fetch_all(pool).await
+}
+
+/// A place in the list of the modules of a course: that of a module, and where it stood, should it be gone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the fields are those of the module")]
+pub struct ModulePlace {
+    pub module_id: String,
+    pub position: i32,
+}
+
+/// Which of a list of modules.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ModulePage {
+    /// At most this many.
+    pub limit: i64,
+    /// From the end: only what stands before `from`, the nearest first.
+    pub backwards: bool,
+    /// Behind this place; `None` is the beginning, or the end where it goes backwards.
+    pub from: Option<ModulePlace>,
+}
+
+/// A page of the modules of each of these courses, in order, or from the end; `all` or the published ones.
+pub async fn pages(
+    pool: &PgPool,
+    courses: &[&str],
+    all: bool,
+    page: &ModulePage,
+) -> sqlx::Result<Vec<ModuleRow>> {
+    let (comparison, direction) = if page.backwards { ("<", "DESC") } else { (">", "ASC") };
+    let published = published_only(all);
+    // A module that moved since takes its place in the list along.
+    let behind = page.from.as_ref().map_or_else(String::new, |_| {
+        format!(
+            "AND m.position {comparison} coalesce((SELECT f.position FROM {VIEW} f \
+             WHERE f.course_id = course.id AND f.module_id = $3), $4)"
+        )
+    });
+    let sql = format!(
+        "SELECT page.* FROM unnest($1::text[]) AS course (id) \
+         CROSS JOIN LATERAL (SELECT m.* FROM {VIEW} m \
+            WHERE m.course_id = course.id {published} {behind} ORDER BY m.position {direction} LIMIT $2) AS page \
+         ORDER BY page.course_id, page.position {direction}"
+    );
+    let mut query = sqlx::query_as(&sql).bind(courses).bind(page.limit);
+    if let Some(from) = &page.from {
+        query = query.bind(&from.module_id).bind(from.position);
+    }
+    query.fetch_all(pool).await
+}
+
+/// How many modules each of these courses has, `all` or the published ones.
+pub async fn counts(
+    pool: &PgPool,
+    courses: &[&str],
+    all: bool,
+) -> sqlx::Result<Vec<(String, i64)>> {
+    let sql = format!(
+        "SELECT course.id, (SELECT count(*) FROM {VIEW} m WHERE m.course_id = course.id {}) \
+         FROM unnest($1::text[]) AS course (id)",
+        published_only(all)
+    );
+    sqlx::query_as(&sql).bind(courses).fetch_all(pool).await
+}
+
+fn published_only(all: bool) -> &'static str {
+    if all { "" } else { "AND m.state = 'PUBLISHED'" }
 }

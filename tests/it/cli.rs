@@ -120,7 +120,7 @@ async fn wrong_usage_is_exit_code_2() {
     assert_usage(&run(&["events", "--course", "no id!"], &[]).await, &["--course"]);
     let settings = Settings::new().await;
     let rebuild = settings.run(&["projections", "rebuild", "nonsense"]).await;
-    assert_usage(&rebuild, &["nonsense", "courses_v1", "enrollments_v1"]);
+    assert_usage(&rebuild, &["nonsense", "courses_v2", "enrollments_v2"]);
 }
 
 #[tokio::test]
@@ -258,13 +258,13 @@ async fn read_models_are_listed_and_rebuilt() {
     .await;
     let list = settings.run(&["projections", "list"]).await;
     assert_eq!(list.stdout.lines().count(), 5, "{list:?}");
-    sqlx::query("UPDATE courses_v1_g1 SET title = 'wrong'").execute(&pool).await.unwrap();
-    let rebuilt = settings.run(&["projections", "rebuild", "courses_v1", "seats_v1"]).await;
+    sqlx::query("UPDATE courses_v2_g1 SET title = 'wrong'").execute(&pool).await.unwrap();
+    let rebuilt = settings.run(&["projections", "rebuild", "courses_v2", "modules_v2"]).await;
     assert_eq!(rebuilt.code, Some(0), "{rebuilt:?}");
-    assert!(rebuilt.stdout.contains("courses_v1: rebuilt from"), "{rebuilt:?}");
-    assert!(rebuilt.stdout.contains("seats_v1: rebuilt from"), "{rebuilt:?}");
+    assert!(rebuilt.stdout.contains("courses_v2: rebuilt from"), "{rebuilt:?}");
+    assert!(rebuilt.stdout.contains("modules_v2: rebuilt from"), "{rebuilt:?}");
     let title: String =
-        sqlx::query_scalar("SELECT title FROM courses_v1").fetch_one(&pool).await.unwrap();
+        sqlx::query_scalar("SELECT title FROM courses_v2").fetch_one(&pool).await.unwrap();
     assert_eq!(title, "LISTED");
 }
 
@@ -385,14 +385,14 @@ async fn each_role_can_be_had_alone() {
     client.create_course("ALONE").await;
     let parts = client.get("/readyz").await.1["parts"].clone();
     assert!(parts.get("bridge").is_none(), "{parts}");
-    assert!(parts.get("projection:courses_v1").is_none(), "{parts}");
+    assert!(parts.get("projection:courses_v2").is_none(), "{parts}");
 
     let bare = Settings::new().await.without("USER_MANAGEMENT_SERVICE_URL").without("KAFKA_BROKER");
     let bare = bare.with("DATABASE_URL", &settings.database_url);
     let (_projections, other) = bare.serve(&["--role", "projections"]).await;
     assert_eq!(other.get("/graphql").await.0, 404);
     let parts = other.get("/readyz").await.1["parts"].clone();
-    assert_eq!(parts["projection:courses_v1"]["status"], "ok", "{parts}");
+    assert_eq!(parts["projection:courses_v2"]["status"], "ok", "{parts}");
     // The one projects what the other was told.
     eventually("the course can be read", async || {
         let query = "{ course(code: \"ALONE\") { title } }";
@@ -435,7 +435,7 @@ async fn secrets_are_in_no_output_no_table_and_no_topic() {
     assert_eq!(finished.code, Some(0));
     let log = settings.with("RUST_LOG", "info");
     let rows: Vec<String> = sqlx::query_scalar(
-        "SELECT to_jsonb(e)::text FROM events e UNION ALL SELECT to_jsonb(c)::text FROM courses_v1 c \
+        "SELECT to_jsonb(e)::text FROM events e UNION ALL SELECT to_jsonb(c)::text FROM courses_v2 c \
          UNION ALL SELECT to_jsonb(k)::text FROM keys k",
     )
     .fetch_all(&pool)

@@ -193,7 +193,7 @@ async fn an_expected_version_that_is_not_the_logs_is_a_conflict() {
     b.course(&course, Some(2), update("B was here")).await.unwrap();
     // A believes in version 2 as well, and its cache does.
     let refused = refusal(a.course(&course, Some(2), update("A was here")).await);
-    assert_eq!(refused, Refusal::VersionConflict { expected: 2, actual: 3 });
+    assert_eq!(refused, Refusal::VersionConflict { object: "course", expected: 2, actual: 3 });
     a.course(&course, Some(3), update("A was here")).await.unwrap();
     // B's cache says 3, the caller knows better.
     b.course(&course, Some(4), update("B again")).await.unwrap();

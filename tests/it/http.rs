@@ -24,7 +24,7 @@ async fn a_healthy_service_says_so_part_by_part() {
     let report: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &report["status"]), (200, &json!("ok")), "{report}");
     let parts = report["parts"].as_object().unwrap();
-    for part in ["database", "migrations", "projection:courses_v1", "projection:seats_v1"] {
+    for part in ["database", "migrations", "projection:courses_v2", "projection:modules_v2"] {
         assert_eq!(parts[part]["status"], "ok", "{report}");
     }
 }
@@ -98,11 +98,11 @@ async fn the_metrics_count_commands_by_outcome_and_show_the_lag() {
         ("course_service_commands_total{outcome=\"NOT_FOUND\"}", 1),
         ("course_service_commands_total{outcome=\"failed\"}", 0),
         ("course_service_log_head", app.log_length().await),
-        ("course_service_projection_up{projection=\"courses_v1\"}", 1),
+        ("course_service_projection_up{projection=\"courses_v2\"}", 1),
     ] {
         assert_eq!(value(&metrics, name), Some(expected), "{name} in {metrics}");
     }
-    for projection in ["courses_v1", "modules_v1", "seats_v1", "enrollments_v1"] {
+    for projection in ["courses_v2", "modules_v2", "module_items_v1", "enrollments_v2"] {
         let lag = format!("course_service_projection_lag_events{{projection=\"{projection}\"}}");
         eventually("the read models have caught up", async || {
             value(&get(&app, "/metrics").await.1, &lag) == Some(0)

@@ -12,7 +12,7 @@ use course_service::app::database::appender_pool;
 use course_service::commands::{Answer, CommandError, Commands};
 use course_service::domain::actor::Role;
 use course_service::domain::course::{CourseAction, CourseCommand, CoursePatch, NewCourse};
-use course_service::domain::registration::{Enroll, Withdraw};
+use course_service::domain::registration::Enroll;
 use course_service::domain::{Actor, CourseId, EnrollmentId, Refusal, UserId};
 use course_service::event_store::wake::Head;
 use course_service::event_store::{Appender, Metadata, Recorded, log};
@@ -129,13 +129,9 @@ impl Instance {
         course: &CourseId,
         student: &str,
     ) -> Result<Answer, CommandError> {
-        let Withdraw { actor, student, reason } = Withdraw {
-            actor: student_named(student),
-            student: student_named(student).id,
-            reason: None,
-        };
-        let id = EnrollmentId::of(course, &student);
-        self.commands.withdraw(&id, actor, reason, Metadata::default()).await
+        let actor = student_named(student);
+        let id = EnrollmentId::of(course, &actor.id);
+        self.commands.withdraw(&id, actor, None, None, Metadata::default()).await
     }
 
     /// The whole log.

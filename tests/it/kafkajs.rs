@@ -1,49 +1,14 @@
 //! The consumer that the other services run, unchanged, on what this service publishes.
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use serde_json::{Value, json};
 
+use crate::npm;
 use crate::process::{Client, Process, Settings};
 use crate::records::TOPICS;
 use crate::support::{brokers, database_url, eventually};
 
-const FILES: [&str; 4] = ["package.json", "package-lock.json", "consumer.js", "print.js"];
 const ADA: &str = "instructor:ada";
-
-/// A folder with the JavaScript and its modules, installed once.
-fn installed() -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafkajs");
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let lock = fs::read(source.join("package-lock.json")).unwrap();
-    let name =
-        format!("kafkajs-{}", uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, &lock).simple());
-    let folder = target.join(&name);
-    if !folder.exists() {
-        // Beside its place first: another run may be at it.
-        let fresh = target.join(format!("{name}-{}", std::process::id()));
-        fs::create_dir_all(&fresh).unwrap();
-        for file in &FILES[..2] {
-            fs::copy(source.join(file), fresh.join(file)).unwrap();
-        }
-        let npm = Command::new("npm")
-            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-            .current_dir(&fresh)
-            .output()
-            .expect("this test runs JavaScript: install Node 20 with npm");
-        assert!(npm.status.success(), "npm ci: {}", String::from_utf8_lossy(&npm.stderr));
-        if fs::rename(&fresh, &folder).is_err() {
-            fs::remove_dir_all(&fresh).unwrap(); // the other run was faster
-        }
-    }
-    for file in FILES {
-        fs::copy(source.join(file), folder.join(file)).unwrap();
-    }
-    folder
-}
 
 struct Heard {
     topic: String,
@@ -95,7 +60,7 @@ async fn second_half(client: &Client, course: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_consumer_of_the_seed_hears_everything_in_order() {
-    let folder = tokio::task::spawn_blocking(installed).await.unwrap();
+    let folder = npm::installed("kafkajs").await;
     // The real names: no prefix. No other test may publish to them.
     let settings = Settings::of(database_url().await, brokers().await, String::new()).await;
     // A broker that outlives the tests knows the log of an earlier run; this is another one, from its beginning.

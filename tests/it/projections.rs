@@ -26,7 +26,7 @@ use uuid::Uuid;
 use crate::instance::{Instance, Proxy, waits_for_a_lock, whole_log};
 use crate::support;
 
-const TABLES: [&str; 4] = ["courses_v1", "modules_v1", "seats_v1", "enrollments_v1"];
+const TABLES: [&str; 4] = ["courses_v2", "modules_v2", "module_items_v1", "enrollments_v2"];
 
 /// Every row of every read model, as text.
 async fn tables(pool: &PgPool) -> HashMap<&'static str, Vec<String>> {
@@ -163,7 +163,7 @@ async fn readers_see_no_gap_while_a_read_model_is_rebuilt_and_what_comes_meanwhi
         tokio::spawn(async move {
             let mut reads = 0;
             while !stop.is_cancelled() {
-                for (table, least) in [("courses_v1", 10_i64), ("seats_v1", 10)] {
+                for (table, least) in [("courses_v2", 10_i64)] {
                     let count = format!("SELECT count(*) FROM {table}");
                     let rows: i64 = sqlx::query_scalar(&count).fetch_one(&pool).await.unwrap();
                     assert!(rows >= least, "{rows} rows of {table}");
@@ -216,14 +216,14 @@ async fn rows_and_checkpoint_move_together_or_not_at_all() {
 async fn a_step_that_is_dropped_anywhere_leaves_nothing_half() {
     let instance = Instance::on(&support::database_url().await).await;
     let pool = &instance.pool;
-    let runner = runner(pool, "seats_v1");
+    let runner = runner(pool, "courses_v2");
     for number in 0..60 {
         instance.published(&format!("C-{number}"), Some(1)).await;
         let limit = Duration::from_micros(number * 150);
         let _ = tokio::time::timeout(limit, runner.step(pool)).await;
         let (rows, defined): (i64, i64) = sqlx::query_as(
-            "SELECT (SELECT count(*) FROM seats_v1), (SELECT count(*) FROM events e JOIN projections p \
-             ON e.position <= p.position WHERE p.name = 'seats_v1' AND e.event_type = 'SeatsDefined')",
+            "SELECT (SELECT count(*) FROM courses_v2), (SELECT count(*) FROM events e JOIN projections p \
+             ON e.position <= p.position WHERE p.name = 'courses_v2' AND e.event_type = 'CourseCreated')",
         )
         .fetch_one(pool)
         .await
@@ -240,7 +240,7 @@ async fn a_step_that_is_dropped_anywhere_leaves_nothing_half() {
 async fn a_row_that_cannot_be_written_stops_that_projection_alone_until_it_is_mended() {
     let instance = Instance::on(&support::database_url().await).await;
     let pool = &instance.pool;
-    let refuse = "ALTER TABLE seats_v1_g1 ADD CONSTRAINT refuse CHECK (capacity <> 13)";
+    let refuse = "ALTER TABLE courses_v2_g1 ADD CONSTRAINT refuse CHECK (capacity <> 13)";
     sqlx::query(refuse).execute(pool).await.unwrap();
     let stop = CancellationToken::new();
     let runners = run_all(pool, &instance.head, &stop);
@@ -249,18 +249,18 @@ async fn a_row_that_cannot_be_written_stops_that_projection_alone_until_it_is_me
         let runner = runners.iter().find(|runner| runner.name == name).unwrap();
         runner.health() != Health::Running
     };
-    support::eventually("the projection stops", async || stopped("seats_v1")).await;
+    support::eventually("the projection stops", async || stopped("courses_v2")).await;
     instance.enroll(&course, "s1", false).await.unwrap();
     let head = log::head(pool).await.unwrap().position.number;
-    for name in ["courses_v1", "modules_v1", "enrollments_v1"] {
+    for name in ["modules_v2", "module_items_v1", "enrollments_v2"] {
         support::eventually(name, async || position(pool, name).await == head).await;
         assert!(!stopped(name), "{name}");
     }
-    assert_eq!(position(pool, "seats_v1").await, 0);
-    assert!(stopped("seats_v1"));
-    sqlx::query("ALTER TABLE seats_v1_g1 DROP CONSTRAINT refuse").execute(pool).await.unwrap();
+    assert_eq!(position(pool, "courses_v2").await, 0);
+    assert!(stopped("courses_v2"));
+    sqlx::query("ALTER TABLE courses_v2_g1 DROP CONSTRAINT refuse").execute(pool).await.unwrap();
     support::eventually("it goes on", async || {
-        position(pool, "seats_v1").await == head && !stopped("seats_v1")
+        position(pool, "courses_v2").await == head && !stopped("courses_v2")
     })
     .await;
     stop.cancel();
@@ -342,16 +342,16 @@ async fn a_zombie_with_the_checkpoint_in_its_hand_is_fenced() {
     let pool = &instance.pool;
     workload(&instance, 0, 3).await;
     let far = database::pool(&proxy.url, 2).unwrap();
-    let zombie = runner(pool, "seats_v1");
+    let zombie = runner(pool, "courses_v2");
     let mut lock = pool.begin().await.unwrap();
-    sqlx::query("LOCK TABLE seats_v1_g1").execute(&mut *lock).await.unwrap();
+    sqlx::query("LOCK TABLE courses_v2_g1").execute(&mut *lock).await.unwrap();
     let zombie = tokio::spawn(async move { zombie.step(&far).await });
     waits_for_a_lock(pool, 1).await; // in the middle of its transaction
     proxy.freeze(true); // paused
     lock.rollback().await.unwrap();
-    assert_eq!(runner(pool, "seats_v1").step(pool).await.unwrap(), 0, "it holds the checkpoint");
+    assert_eq!(runner(pool, "courses_v2").step(pool).await.unwrap(), 0, "it holds the checkpoint");
     support::eventually("another one takes over", async || {
-        runner(pool, "seats_v1").step(pool).await.unwrap() > 0
+        runner(pool, "courses_v2").step(pool).await.unwrap() > 0
     })
     .await;
     proxy.freeze(false); // and back

@@ -63,8 +63,20 @@ pub const SETTINGS: &[Setting] = &[
     plain("KAFKA_SSL_KEY_LOCATION", None, "file of our private key"),
     secret("KAFKA_SSL_KEY_PASSWORD", "pass phrase of our private key"),
     plain("GRAPHQL_INTROSPECTION", Some("true"), "whether the schema may be asked for"),
-    plain("GRAPHQL_TIMEOUT_MS", Some("10000"), "milliseconds an operation may take"),
+    plain("GRAPHQL_TIMEOUT_MS", Some("10000"), "milliseconds a request may take, its whole batch"),
     plain("GRAPHQL_MAX_BODY_BYTES", Some("102400"), "largest request body"),
+    plain("GRAPHQL_MAX_BATCH", Some("10"), "most requests of a batch"),
+    plain("GRAPHQL_MAX_TOKENS", Some("5000"), "most lexical tokens of a document"),
+    plain("GRAPHQL_MAX_DEPTH", Some("15"), "how deep fields may nest, at most 30"),
+    plain(
+        "GRAPHQL_MAX_COMPLEXITY",
+        Some("20000"),
+        "most that an operation may cost: 1 a field, times the size of each page around it. A page \
+         of 100 in a page of 100 costs at least 20201; of 20 in 100, there is room for 9 fields an \
+         inner object, or for some more around it",
+    ),
+    plain("GRAPHQL_MAX_ALIASES", Some("20"), "most aliases of an operation"),
+    plain("GRAPHQL_MAX_MUTATIONS", Some("10"), "most mutations of a request, its whole batch"),
     plain("COMMAND_TIMEOUT_MS", Some("5000"), "milliseconds a command may take"),
     plain("SHUTDOWN_GRACE_MS", Some("10000"), "milliseconds that work in progress gets at the end"),
     plain("LOG_FORMAT", None, "`pretty` or `json`; unset: `pretty` on a terminal, else `json`"),

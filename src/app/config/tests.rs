@@ -27,11 +27,13 @@ fn an_empty_environment_gives_the_defaults() {
     let config = config(NONE);
     assert_eq!(config.bind_addr.to_string(), "127.0.0.1:8080");
     assert_eq!(config.database_max_connections, 16);
-    assert_eq!(config.graphql_timeout, Duration::from_secs(10));
-    assert_eq!(config.graphql_max_body_bytes, 100 * 1024);
+    let limits = config.graphql_limits;
+    assert_eq!((limits.timeout, limits.body), (Duration::from_secs(10), 100 * 1024));
+    assert_eq!((limits.batch, limits.mutations, limits.aliases), (10, 10, 20));
+    assert_eq!((limits.tokens, limits.depth, limits.complexity), (5_000, 15, 20_000));
+    assert!(limits.introspection);
     assert_eq!(config.command_timeout, Duration::from_secs(5));
     assert_eq!(config.shutdown_grace, Duration::from_secs(10));
-    assert!(config.graphql_introspection);
     assert_eq!(config.log_format, None);
     assert_eq!(config.kafka.topic_prefix, "");
     assert_eq!(config.kafka.topic_partitions, 6);
@@ -69,9 +71,9 @@ fn given_values_are_parsed() {
     assert_eq!(config.database_url(), Ok("postgres://me:secret@db/courses"));
     assert_eq!(config.kafka_brokers().unwrap(), ["one:9092", "[::1]:9093"]);
     assert_eq!(config.user_management_service_url(), Ok("http://users:3000/api"));
-    assert_eq!(config.graphql_timeout, Duration::from_millis(250));
+    assert_eq!(config.graphql_limits.timeout, Duration::from_millis(250));
     assert_eq!(config.log_format, Some(LogFormat::Json));
-    assert!(!config.graphql_introspection);
+    assert!(!config.graphql_limits.introspection);
     assert_eq!(config.kafka.topic_retention_ms, 604_800_000);
 }
 
@@ -101,6 +103,12 @@ fn a_wrong_value_is_refused_with_name_and_rule() {
         ("GRAPHQL_INTROSPECTION", "maybe"),
         ("GRAPHQL_TIMEOUT_MS", "10s"),
         ("GRAPHQL_MAX_BODY_BYTES", "1"),
+        ("GRAPHQL_MAX_BATCH", "0"),
+        ("GRAPHQL_MAX_TOKENS", "100001"),
+        ("GRAPHQL_MAX_DEPTH", "31"),
+        ("GRAPHQL_MAX_COMPLEXITY", "-1"),
+        ("GRAPHQL_MAX_ALIASES", "many"),
+        ("GRAPHQL_MAX_MUTATIONS", "1001"),
         ("LOG_FORMAT", "xml"),
         ("RUST_LOG", "info,=,=="),
         ("USER_MANAGEMENT_SERVICE_URL", "users:3000"),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::settings::{self, Setting, Shown};
 use super::{ConfigError, KafkaConfig, SETTINGS, Secret, missing};
+use crate::graphql::Limits;
 
 /// A rule as people read it, and its parser.
 pub(super) type Rule<T> = (&'static str, fn(&str) -> Option<T>);
@@ -66,6 +67,21 @@ impl Values {
             (setting.name, value.map(|value| settings::show(setting, value)).unwrap_or_default())
         };
         SETTINGS.iter().map(shown).collect()
+    }
+
+    /// What a GraphQL request may ask for.
+    pub(super) fn graphql(&self) -> Result<Limits, ConfigError> {
+        Ok(Limits {
+            introspection: self.required("GRAPHQL_INTROSPECTION", rules::SWITCH)?,
+            timeout: self.required("GRAPHQL_TIMEOUT_MS", rules::MILLISECONDS)?,
+            body: self.required("GRAPHQL_MAX_BODY_BYTES", rules::BODY_BYTES)?,
+            batch: self.required("GRAPHQL_MAX_BATCH", rules::COUNT)?,
+            tokens: self.required("GRAPHQL_MAX_TOKENS", rules::TOKENS)?,
+            depth: self.required("GRAPHQL_MAX_DEPTH", rules::DEPTH)?,
+            complexity: self.required("GRAPHQL_MAX_COMPLEXITY", rules::COST)?,
+            aliases: self.required("GRAPHQL_MAX_ALIASES", rules::COUNT)?,
+            mutations: self.required("GRAPHQL_MAX_MUTATIONS", rules::COUNT)?,
+        })
     }
 
     /// Kafka's part; `tls`: whether this build can speak TLS and SASL.
@@ -194,15 +210,27 @@ pub(super) mod rules {
             within(text, -1..=i64::MAX).filter(|kept| *kept != 0)
         });
 
-    pub(in super::super) const BODY_BYTES: Rule<usize> =
+    pub(super) const BODY_BYTES: Rule<usize> =
         ("a number of bytes from 1024 to 16777216", |text| within(text, 1024..=16_777_216));
+
+    pub(super) const COUNT: Rule<usize> =
+        ("a whole number from 1 to 1000", |text| within(text, 1..=1_000));
+
+    pub(super) const TOKENS: Rule<usize> =
+        ("a whole number from 1 to 100000", |text| within(text, 1..=100_000));
+
+    pub(super) const DEPTH: Rule<usize> =
+        ("a whole number from 1 to 30", |text| within(text, 1..=30));
+
+    pub(super) const COST: Rule<usize> =
+        ("a whole number from 1 to 1000000000", |text| within(text, 1..=1_000_000_000));
 
     pub(in super::super) const MILLISECONDS: Rule<Duration> =
         ("a number of milliseconds from 1 to 86400000", |text| {
             within(text, 1..=86_400_000).map(Duration::from_millis)
         });
 
-    pub(in super::super) const SWITCH: Rule<bool> = ("true or false", |text| text.parse().ok());
+    pub(super) const SWITCH: Rule<bool> = ("true or false", |text| text.parse().ok());
 
     pub(in super::super) const LOG_FORMAT: Rule<LogFormat> =
         ("pretty or json", |text| match text {

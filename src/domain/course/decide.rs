@@ -23,7 +23,8 @@ impl Course {
         if !matches!(command.action, CourseAction::Create { .. }) {
             self.check_changeable_by(&command.actor)?;
             if let Some(expected) = command.expected_version.filter(|v| *v != self.version) {
-                return Err(Refusal::VersionConflict { expected, actual: self.version });
+                let (object, actual) = ("course", self.version);
+                return Err(Refusal::VersionConflict { object, expected, actual });
             }
         }
         match &command.action {

@@ -235,9 +235,9 @@ fn another_version_than_the_expected_is_a_conflict_before_the_content_is_looked_
     for expected in [0, 1, 3, u64::MAX] {
         for action in unlawful_actions() {
             let command = CourseCommand { expected_version: Some(expected), ..by_ina(action) };
-            given(&[created(), published()])
-                .when(command)
-                .then_expect_error(Refusal::VersionConflict { expected, actual: 2 });
+            given(&[created(), published()]).when(command).then_expect_error(
+                Refusal::VersionConflict { object: "course", expected, actual: 2 },
+            );
         }
     }
 }

@@ -204,7 +204,8 @@ fn an_enrollment_that_the_caller_may_not_see_is_not_found() {
 fn the_reason_of_a_withdrawal_is_kept_and_limited() {
     let because = |reason: &str| {
         let reason = Some(reason.to_owned());
-        let command = Withdraw { actor: student("b"), student: user("b"), reason };
+        let command =
+            Withdraw { actor: student("b"), student: user("b"), reason, expected_version: None };
         rush().decide(|room| room.withdraw(&command))
     };
     let longest = "x".repeat(1_024);
@@ -214,7 +215,7 @@ fn the_reason_of_a_withdrawal_is_kept_and_limited() {
         assert_eq!((refusal.code(), refusal.field()), (Code::ValidationFailed, Some("reason")));
         // A stranger does not even hear that there is something to leave.
         let (actor, student, reason) = (student("tom"), user("b"), Some(unlawful));
-        let command = Withdraw { actor, student, reason };
+        let command = Withdraw { actor, student, reason, expected_version: None };
         let refusal = rush().decide(|room| room.withdraw(&command)).unwrap_err();
         assert_eq!(refusal, Refusal::enrollment_not_found());
     }
@@ -234,7 +235,8 @@ fn withdrawing_stays_possible_after_a_deletion_and_promotes_nobody() {
 #[test]
 fn withdrawing_needs_first_who_leaves_and_then_who_is_promoted() {
     let world = rush();
-    let command = Withdraw { actor: student("a"), student: user("a"), reason: None };
+    let command =
+        Withdraw { actor: student("a"), student: user("a"), reason: None, expected_version: None };
     let needs = |names: &[&str]| Err(Undecided::Needs(names.iter().map(|n| user(n)).collect()));
     assert_eq!(at_first_sight(&world, |room| room.withdraw(&command)), needs(&["a"]));
 

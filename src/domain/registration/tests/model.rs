@@ -260,7 +260,8 @@ impl World {
                 return self.decide(|room| room.enroll(&command));
             }
             Step::Withdraw { student, reason } => {
-                let command = Withdraw { actor: actor.clone(), student, reason };
+                let command =
+                    Withdraw { actor: actor.clone(), student, reason, expected_version: None };
                 return self.decide(|room| room.withdraw(&command));
             }
             Step::Create { course, code_is_taken } => {

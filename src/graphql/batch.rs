@@ -1,0 +1,82 @@
+//! Batched reads without waiting for them: a request reads what it was asked for once nothing else of it can go on.
+//!
+//! A `DataLoader` collects keys for a time and hopes that all have come. Here the request's own task does the reading:
+//! it runs every resolver as far as it goes, and then starts the reads that they wait for. So a batch is complete
+//! whatever the load, costs no delay, and ends with its request. Nothing is kept from one read to the next.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use async_graphql::async_trait::async_trait;
+use async_graphql::dataloader::DataLoader;
+use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute};
+use async_graphql::{Data, Response};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use sqlx::PgPool;
+
+use super::loader::ReadModels;
+
+type Read = BoxFuture<'static, ()>;
+
+/// Gives each request its [`DataLoader`] of [`ReadModels`].
+pub(super) struct Batches {
+    pool: PgPool,
+}
+
+impl Batches {
+    /// Reads from this database.
+    pub(super) fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+}
+
+impl ExtensionFactory for Batches {
+    fn create(&self) -> Arc<dyn Extension> {
+        Arc::new(Batch { pool: self.pool.clone() })
+    }
+}
+
+struct Batch {
+    pool: PgPool,
+}
+
+#[async_trait]
+impl Extension for Batch {
+    async fn execute(
+        &self,
+        ctx: &ExtensionContext<'_>,
+        operation_name: Option<&str>,
+        next: NextExecute<'_>,
+    ) -> Response {
+        let waiting: Arc<Mutex<Vec<Read>>> = Arc::default();
+        let begin = {
+            let waiting = waiting.clone();
+            move |read: Read| waiting.lock().unwrap_or_else(PoisonError::into_inner).push(read)
+        };
+        let read_models = DataLoader::new(ReadModels { pool: self.pool.clone() }, begin);
+        let mut data = Data::default();
+        data.insert(read_models.delay(Duration::ZERO).max_batch_size(usize::MAX));
+
+        let mut request = pin!(next.run_with_data(ctx, operation_name, data));
+        let mut reads = FuturesUnordered::new();
+        poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(response) = request.as_mut().poll(cx) {
+                    return Poll::Ready(response);
+                }
+                reads.extend(waiting.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
+                match reads.poll_next_unpin(cx) {
+                    // Somebody has what they waited for.
+                    Poll::Ready(Some(())) => {}
+                    Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+}

@@ -1,0 +1,119 @@
+//! What a request is answered with: status, type, and errors that all have a code and the correlation id.
+
+use async_graphql::{ServerError, Value};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, VARY};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::accept::Kind;
+use crate::graphql::RequestIds;
+use crate::graphql::error::{ErrorCode, complete, server_error};
+use crate::graphql::limits::Exceeded;
+
+/// The most errors of a request that was not run: a short document can make thousands.
+const MAX_ERRORS: usize = 20;
+
+/// The answer to one request.
+#[derive(Debug, Serialize)]
+pub(super) struct Answer {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<ServerError>,
+    /// There is none where nothing was run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Value>,
+    /// Where the request itself is not right, whatever the type of the answer.
+    #[serde(skip)]
+    malformed: bool,
+}
+
+/// Why a request is not run.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) error: Box<ServerError>,
+    /// Whether it is the request and not the document.
+    pub(super) malformed: bool,
+}
+
+impl From<ServerError> for Refusal {
+    fn from(error: ServerError) -> Self {
+        Self { error: Box::new(error), malformed: false }
+    }
+}
+
+impl From<Refusal> for Answer {
+    fn from(refusal: Refusal) -> Self {
+        Self { errors: vec![*refusal.error], data: None, malformed: refusal.malformed }
+    }
+}
+
+impl Answer {
+    /// Of a request that was run, in part or in whole.
+    pub(super) fn executed(data: Value, errors: Vec<ServerError>) -> Self {
+        Self { errors, data: Some(data), malformed: false }
+    }
+
+    /// Of a request that was not run.
+    pub(super) fn invalid(mut errors: Vec<ServerError>) -> Self {
+        errors.truncate(MAX_ERRORS);
+        Self { errors, data: None, malformed: false }
+    }
+
+    fn complete(&mut self, ids: &RequestIds) {
+        for error in &mut self.errors {
+            complete(error, &ids.correlation_id);
+        }
+    }
+
+    pub(super) fn into_response(mut self, kind: Kind, ids: &RequestIds) -> Response {
+        self.complete(ids);
+        let refused = self.data.is_none() && kind == Kind::GraphqlResponse;
+        let status =
+            if refused || self.malformed { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+        written(status, kind, &self)
+    }
+}
+
+/// The answers to a batch, in its order.
+pub(super) fn batch(mut answers: Vec<Answer>, kind: Kind, ids: &RequestIds) -> Response {
+    for answer in &mut answers {
+        answer.complete(ids);
+    }
+    written(StatusCode::OK, kind, &answers)
+}
+
+/// The answer to what is no GraphQL request.
+pub(super) fn refuse(
+    status: StatusCode,
+    kind: Kind,
+    error: ServerError,
+    ids: &RequestIds,
+) -> Response {
+    let mut answer = Answer::invalid(vec![error]);
+    answer.complete(ids);
+    written(status, kind, &answer)
+}
+
+fn written(status: StatusCode, kind: Kind, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(body) => {
+            (status, [(CONTENT_TYPE, kind.content_type()), (VARY, "accept")], body).into_response()
+        }
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "an answer is not JSON");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// An error of the whole request.
+pub(super) fn error(code: ErrorCode, message: &str) -> ServerError {
+    server_error(code, message)
+}
+
+/// The error of a request that passes a limit.
+pub(super) fn exceeded(exceeded: Exceeded) -> ServerError {
+    let mut error = server_error(ErrorCode::LimitExceeded, exceeded.to_string());
+    error.extensions.get_or_insert_default().set("limit", exceeded.name());
+    error
+}

@@ -1,0 +1,164 @@
+//! From the members of a request to its answer: find the document, check it, run it.
+
+use std::collections::HashSet;
+
+use async_graphql::parser::parse_query;
+use async_graphql::parser::types::{ExecutableDocument, OperationType};
+use async_graphql::{Name, PathSegment, Request, ServerError, Value, Variables};
+use tokio::time::{Instant, timeout_at};
+
+use super::answer::{Answer, Refusal, exceeded};
+use super::order::Order;
+use super::persisted::{Found, Missing};
+use super::request::Members;
+use super::variables::{coerce, without};
+use super::{Api, Asked};
+use crate::graphql::error::{ErrorCode, server_error};
+use crate::graphql::limits::{Scope, Unfit, check, check_text, selected};
+
+/// A request that may run.
+pub(super) struct Checked {
+    request: Request,
+    found: Found,
+    mutations: usize,
+    /// The type of its operation; none where it names none, and nothing will be run.
+    kind: Option<OperationType>,
+    order: Order,
+    /// The document as it came, to be validated, where another one is run.
+    original: Option<ExecutableDocument>,
+}
+
+impl Checked {
+    /// How many mutations it holds.
+    pub(super) fn mutations(&self) -> usize {
+        self.mutations
+    }
+
+    /// Whether it only reads.
+    pub(super) fn is_query(&self) -> bool {
+        self.kind.is_none_or(|kind| kind == OperationType::Query)
+    }
+}
+
+impl Api {
+    /// Finds the document of a request and checks every limit, before anything is run.
+    pub(super) fn check(&self, members: Members) -> Result<Checked, Refusal> {
+        let Members { query, operation_name, mut variables, reference } = members;
+        let found = self.persisted.find(query, reference).map_err(missing)?;
+        check_text(&found.text, self.limits.tokens).map_err(exceeded)?;
+        let document = parse_query(&found.text).map_err(ServerError::from)?;
+        let operation = selected(&document, operation_name.as_deref());
+        let absent = match operation {
+            Some(operation) => coerce(operation, &mut variables)?,
+            None => HashSet::new(),
+        };
+        let scope = Scope { document: &document, operation, variables: &variables };
+        let mutations = check(scope, &self.limits).map_err(unfit)?;
+        let kind = operation.map(|operation| operation.ty);
+        let order = operation.map(|operation| Order::of(&document, &operation.selection_set.node));
+        let order = order.unwrap_or_default();
+        let reduced = operation
+            .filter(|_| !absent.is_empty())
+            .map(|operation| without(&absent, &document, operation));
+        let mut request = Request::new(found.text.as_ref()).variables(variables);
+        let original = if let Some(reduced) = reduced {
+            request.set_parsed_query(reduced);
+            Some(document)
+        } else {
+            request.operation_name = operation_name;
+            request.set_parsed_query(document);
+            None
+        };
+        Ok(Checked { request, found, mutations, kind, order, original })
+    }
+
+    /// What the validation has against a document, without running it.
+    async fn validate(
+        &self,
+        document: ExecutableDocument,
+        variables: Variables,
+    ) -> Vec<ServerError> {
+        // Which operation is meant is looked at once the document is valid: none has this name.
+        const NO_NAME: &str = " ";
+        let mut request = Request::new("").variables(variables).operation_name(NO_NAME);
+        request.set_parsed_query(document);
+        let mut errors = self.schema.execute(request).await.errors;
+        errors.retain(|error| !error.message.starts_with("Unknown operation named \" \""));
+        errors
+    }
+
+    /// Runs a request to its end or to the deadline.
+    pub(super) async fn run(&self, checked: Checked, asked: &Asked) -> Answer {
+        let Checked { request, found, order, original, .. } = checked;
+        if Instant::now() >= asked.deadline {
+            let message = "no time was left for this request of the batch; it was not run";
+            return Answer::invalid(vec![server_error(ErrorCode::Timeout, message)]);
+        }
+        if let Some(original) = original {
+            let errors = self.validate(original, request.variables.clone()).await;
+            if !errors.is_empty() {
+                return Answer::invalid(errors);
+            }
+        }
+        let request = request.data(asked.caller.clone()).data(asked.ids.clone());
+        let executed = timeout_at(asked.deadline, self.schema.execute(request)).await;
+        let Ok(mut response) = executed else {
+            let message = "no answer in time; a command may or may not have been carried out";
+            let error = server_error(ErrorCode::Timeout, message);
+            return Answer::executed(Value::Null, vec![error]);
+        };
+        // What a field has made has its path; what the validation has made has none.
+        let in_field = |error: &ServerError| !error.path.is_empty();
+        let valid = response.errors.is_empty() || response.errors.iter().any(in_field);
+        if !valid {
+            return Answer::invalid(response.errors);
+        }
+        if let Some(hash) = found.keep {
+            self.persisted.keep(hash, found.text);
+        }
+        for error in &response.errors {
+            complete(&mut response.data, &error.path);
+        }
+        order.apply(&mut response.data);
+        Answer::executed(response.data, response.errors)
+    }
+}
+
+/// Writes the null of a field that failed: async-graphql 7.2 leaves the field away.
+fn complete(data: &mut Value, path: &[PathSegment]) {
+    let mut place = data;
+    for segment in path {
+        let next = match (place, segment) {
+            (Value::Object(fields), PathSegment::Field(name)) => {
+                Some(fields.entry(Name::new(name)).or_default())
+            }
+            (Value::List(values), PathSegment::Index(index)) => values.get_mut(*index),
+            _ => None,
+        };
+        let Some(next) = next else { return };
+        place = next;
+    }
+}
+
+fn missing(missing: Missing) -> Refusal {
+    let (code, message, malformed) = match missing {
+        // Clients compare these two messages.
+        Missing::NotFound => (ErrorCode::PersistedQueryNotFound, "PersistedQueryNotFound", false),
+        Missing::NotSupported => {
+            (ErrorCode::PersistedQueryNotSupported, "PersistedQueryNotSupported", false)
+        }
+        Missing::WrongHash => {
+            (ErrorCode::ValidationFailed, "sha256Hash is not the hash of this document", true)
+        }
+    };
+    Refusal { error: Box::new(server_error(code, message)), malformed }
+}
+
+fn unfit(unfit: Unfit) -> ServerError {
+    match unfit {
+        Unfit::Exceeded(limit) => exceeded(limit),
+        Unfit::Cycle | Unfit::Introspection => {
+            server_error(ErrorCode::ValidationFailed, unfit.to_string())
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Items of modules.
+
+use async_graphql::{ComplexObject, Context, Enum, ID, Result, SimpleObject};
+
+use super::context::settle;
+use super::course::Course;
+use super::error::{ErrorCode, failure};
+use super::loader::{ItemKey, ModuleKey, load};
+use super::module::{Module, PublicationState, visible_module};
+use crate::domain::course::{ItemKind, ModuleItem as State, PublicationState as DomainState};
+use crate::domain::{ItemId, ModuleId};
+use crate::event_store::Position;
+use crate::projections::module_items::ItemRow;
+
+/// What a module item is.
+#[derive(Debug, Enum, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "ItemKind")]
+pub(super) enum ModuleItemKind {
+    /// A page of text.
+    Page,
+    /// A video of the transcoding service.
+    Video,
+    /// An assessment of the assessment service.
+    Assessment,
+    /// A file to download.
+    File,
+    /// A link to elsewhere.
+    Link,
+}
+
+/// A video of the transcoding service.
+#[derive(Debug, Clone, SimpleObject)]
+pub(super) struct VideoAsset {
+    /// The id that the transcoding service gave it.
+    id: ID,
+}
+
+/// An assessment of the assessment service.
+#[derive(Debug, Clone, SimpleObject)]
+pub(super) struct Assessment {
+    /// The id that the assessment service gave it.
+    id: ID,
+}
+
+/// An entry of a module.
+#[derive(Debug, Clone, SimpleObject)]
+#[graphql(complex)]
+pub(super) struct ModuleItem {
+    /// The same id in GraphQL, on Kafka and in the log.
+    pub(super) id: ID,
+    /// 1 to 255 characters.
+    title: String,
+    /// What it is; never changes.
+    kind: ModuleItemKind,
+    /// Its place in the module, from 0.
+    position: i32,
+    /// Whether it counts for a student's progress.
+    required: bool,
+    /// Whether it shows.
+    state: PublicationState,
+    /// Where it leads; of a FILE or LINK always there.
+    url: Option<String>,
+    /// The video of a VIDEO.
+    video: Option<VideoAsset>,
+    /// The assessment of an ASSESSMENT.
+    assessment: Option<Assessment>,
+    #[graphql(skip)]
+    module_id: String,
+    /// Whether the reader may see what is not published.
+    #[graphql(skip)]
+    all: bool,
+    /// Of one just committed: what else is read waits for this position.
+    #[graphql(skip)]
+    committed: Option<Position>,
+}
+
+/// Whether everybody who sees the module sees the item.
+pub(super) fn visible(row: &ItemRow) -> bool {
+    row.state == DomainState::Published.as_str()
+}
+
+impl ModuleItem {
+    /// An item from the read model; `all`: its module shows what is not published.
+    pub(super) fn from_row(row: ItemRow, all: bool) -> Self {
+        let state =
+            if visible(&row) { PublicationState::Published } else { PublicationState::Unpublished };
+        let kind = match row.kind.as_str() {
+            "VIDEO" => ModuleItemKind::Video,
+            "ASSESSMENT" => ModuleItemKind::Assessment,
+            "FILE" => ModuleItemKind::File,
+            "LINK" => ModuleItemKind::Link,
+            _ => ModuleItemKind::Page,
+        };
+        Self {
+            id: row.item_id.into(),
+            title: row.title,
+            kind,
+            position: row.position,
+            required: row.required,
+            state,
+            url: row.url,
+            video: row.video_id.map(|id| VideoAsset { id: id.into() }),
+            assessment: row.assessment_id.map(|id| Assessment { id: id.into() }),
+            module_id: row.module_id,
+            all,
+            committed: None,
+        }
+    }
+
+    /// An item as a command has just left it, at its index in the module.
+    pub(super) fn committed(
+        module: &ModuleId,
+        index: usize,
+        state: &State,
+        position: Position,
+    ) -> Self {
+        let id = |id: &str| ID::from(id);
+        Self {
+            id: id(state.id.as_str()),
+            title: state.title.clone(),
+            kind: state.kind.into(),
+            position: i32::try_from(index).unwrap_or(i32::MAX),
+            required: state.required,
+            state: state.state.into(),
+            url: state.url.clone(),
+            video: state.video_id.as_ref().map(|video| VideoAsset { id: id(video.as_str()) }),
+            assessment: state
+                .assessment_id
+                .as_ref()
+                .map(|assessment| Assessment { id: id(assessment.as_str()) }),
+            module_id: module.to_string(),
+            all: true, // who changes an item manages its course
+            committed: Some(position),
+        }
+    }
+}
+
+/// The item with this id, where the caller may see it.
+pub(super) async fn visible_item(ctx: &Context<'_>, id: &str) -> Result<Option<ModuleItem>> {
+    if ItemId::parse(id, "id").is_err() {
+        return Ok(None);
+    }
+    let Some(row) = load(ctx, ItemKey(id.to_owned())).await? else { return Ok(None) };
+    let Some(module) = visible_module(ctx, &row.module_id).await? else { return Ok(None) };
+    Ok((module.shows_all() || visible(&row)).then(|| ModuleItem::from_row(row, module.shows_all())))
+}
+
+#[ComplexObject]
+impl ModuleItem {
+    /// The module that holds it.
+    async fn module(&self, ctx: &Context<'_>) -> Result<Module> {
+        if let Some(position) = self.committed {
+            settle(ctx, position).await?;
+        }
+        let row = load(ctx, ModuleKey(self.module_id.clone())).await?;
+        row.map(|row| Module::from_row(row, self.all))
+            .ok_or_else(|| failure(ErrorCode::ProjectionLagging, "the module is not there yet"))
+    }
+
+    /// The course that it belongs to.
+    async fn course(&self, ctx: &Context<'_>) -> Result<Course> {
+        self.module(ctx).await?.read_course(ctx).await
+    }
+}

@@ -1,0 +1,49 @@
+//! Objects by their global id, as Relay wants them.
+
+use async_graphql::{Context, ID, Interface, Result};
+
+use super::course::{Course, visible_course};
+use super::enrollment::{Enrollment, visible_enrollment};
+use super::module::{Module, visible_module};
+use super::module_item::{ModuleItem, visible_item};
+use crate::domain::EnrollmentId;
+
+/// An object with a global id.
+#[derive(Interface)]
+#[graphql(field(
+    name = "id",
+    ty = "&ID",
+    desc = "The same id in GraphQL, on Kafka and in the log."
+))]
+pub(super) enum Node {
+    /// A course.
+    Course(Box<Course>),
+    /// A module.
+    Module(Box<Module>),
+    /// A module item.
+    ModuleItem(Box<ModuleItem>),
+    /// An enrollment.
+    Enrollment(Box<Enrollment>),
+}
+
+/// The object with this id that the caller may see. Whatever the id is of, all four kinds are read at once, together with
+/// those of other ids.
+pub(super) async fn node(ctx: &Context<'_>, id: &str) -> Result<Option<Node>> {
+    let enrollment = async {
+        match EnrollmentId::parse(id, "id") {
+            Ok(id) => visible_enrollment(ctx, &id).await,
+            Err(_) => Ok(None),
+        }
+    };
+    let (course, module, item, enrollment) = futures::try_join!(
+        visible_course(ctx, id),
+        visible_module(ctx, id),
+        visible_item(ctx, id),
+        enrollment
+    )?;
+    let course = course.map(|course| Node::Course(Box::new(course)));
+    Ok(course
+        .or(module.map(|module| Node::Module(Box::new(module))))
+        .or(item.map(|item| Node::ModuleItem(Box::new(item))))
+        .or(enrollment.map(|enrollment| Node::Enrollment(Box::new(enrollment)))))
+}
