@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::actor::{Actor, Role};
 use super::course::{Course, CourseCommand, CourseEvent};
-use super::enrollment::{Enrollment, EnrollmentCommand, EnrollmentEvent, EnrollmentStatus};
+use super::enrollment::{Enrollment, EnrollmentCommand, EnrollmentEvent, EnrollmentStatus, Via};
 use super::ids::{CourseId, UserId};
 use super::refusal::Refusal;
 use super::seats::{Seats, SeatsCommand, SeatsEvent};
@@ -175,7 +175,15 @@ impl Room<'_> {
             return Err(Undecided::Needs(unknown));
         }
         for student in students {
-            let events = self.known(student)?.decide(&EnrollmentCommand::Promote)?;
+            let events = self.known(student)?.decide(&EnrollmentCommand::Promote);
+            // At every point of the log who waits by the seats waits by their enrollment. Where the two disagree one
+            // of them is an old guess. A refusal would not be held against this enrollment, so there must be none: what
+            // is decided instead can't be appended, and is decided again on what the append knows better.
+            let events = events.unwrap_or_else(|_| {
+                let (course_id, student_id) = (self.id.clone(), student.clone());
+                let via = Via::Waitlist;
+                vec![EnrollmentEvent::StudentEnrolled { course_id, student_id, via }]
+            });
             changes.enrollments.push((student.clone(), events));
         }
         Ok(())

@@ -28,5 +28,6 @@ mod process;
 mod projections;
 mod readme;
 mod records;
+mod rush;
 mod support;
 mod survival;

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::time::Duration;
 
-use course_service::domain::course::{CourseEvent, PublicationState};
+use course_service::domain::course::{CourseEvent, ItemKind, PublicationState};
 use course_service::domain::enrollment::{EnrollmentEvent, Via};
 use course_service::domain::seats::SeatsEvent;
-use course_service::domain::{CourseId, EnrollmentId, Event, ModuleId, StreamType, UserId};
+use course_service::domain::{CourseId, EnrollmentId, Event, ItemId, ModuleId, StreamType, UserId};
 use course_service::event_store::wake::Head;
 use course_service::event_store::{
     Appender, Metadata, NewEvent, Priority, Proposal, StreamId, log,
@@ -74,6 +74,7 @@ pub(super) struct Seen {
     pub(super) sequence: String,
     pub(super) course: String,
     pub(super) version: u64,
+    pub(super) value: String,
 }
 
 impl World {
@@ -147,7 +148,7 @@ impl World {
         self.appender.append(vec![proposal], Priority::Interactive, deadline).await.unwrap();
     }
 
-    /// What the log says that the world should hear, in order: topic, key, event id.
+    /// What the log says that the world should hear, in order: topic, key, value. Each state is folded anew.
     pub(super) async fn expected(&self) -> Vec<(String, String, String)> {
         let mut expected = Vec::new();
         let mut after = 0;
@@ -163,7 +164,7 @@ impl World {
                     };
                     let record = told.render(state.as_ref()).unwrap();
                     let topic = format!("{}{}", self.prefix, record.topic.name());
-                    expected.push((topic, record.key, told.last().event_id.to_string()));
+                    expected.push((topic, record.key, String::from_utf8(record.value).unwrap()));
                 }
             }
         }
@@ -190,13 +191,13 @@ impl World {
     pub(super) async fn assert_published_once(&self) {
         let seen = self.consume().await;
         let mut expected: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
-        for (topic, key, id) in self.expected().await {
-            expected.entry((topic, key)).or_default().push(id);
+        for (topic, key, value) in self.expected().await {
+            expected.entry((topic, key)).or_default().push(value);
         }
         let mut found: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
         for record in &seen {
             let place = (record.topic.clone(), record.key.clone());
-            found.entry(place).or_default().push(record.id.clone());
+            found.entry(place).or_default().push(record.value.clone());
         }
         assert!(found == expected, "{} records, not as the log says", seen.len());
         let mut courses: HashMap<&str, Vec<(&str, u64)>> = HashMap::new();
@@ -353,6 +354,7 @@ impl Seen {
             sequence: header("ce_sequence").unwrap_or_default(),
             course: value["courseId"].as_str().unwrap_or_default().to_owned(),
             version: value["version"].as_u64().unwrap_or_default(),
+            value: text(message.payload()),
         }
     }
 }
@@ -405,6 +407,17 @@ fn history(number: u32) -> Vec<Vec<(StreamType, u64, Event)>> {
         summary: None,
         state: Some(PublicationState::Unpublished),
     };
+    let item = CourseEvent::ModuleItemAdded {
+        module_id: module("m1"),
+        item_id: ItemId::parse("t1", "id").unwrap(),
+        kind: ItemKind::Page,
+        title: "A page".to_owned(),
+        required: true,
+        position: 0,
+        url: None,
+        video_id: None,
+        assessment_id: None,
+    };
     let grown = CourseEvent::CourseCapacityChanged { capacity: Some(3) };
     let defined = SeatsEvent::SeatsDefined { capacity: Some(2), opens_at: None, closes_at: None };
     let promoted =
@@ -422,8 +435,12 @@ fn history(number: u32) -> Vec<Vec<(StreamType, u64, Event)>> {
         vec![course(4, added("m2", 1)), course(5, added("m3", 0))],
         vec![course(6, renamed), course(7, grown), seats(5, promoted), enrolled("sam")],
         vec![course(8, hidden)],
+        vec![course(9, item)],
+        vec![course(10, CourseEvent::InstructorAssigned { instructor_id: student("ida") })],
+        vec![course(11, CourseEvent::InstructorRemoved { instructor_id: student("ada") })],
+        vec![course(12, CourseEvent::ModuleRemoved { module_id: module("m1") })],
         vec![
-            course(9, CourseEvent::CourseDeleted { reason: None }),
+            course(13, CourseEvent::CourseDeleted { reason: None }),
             seats(6, SeatsEvent::SeatsClosed {}),
         ],
     ]

@@ -126,6 +126,20 @@ fn raising_the_capacity_needs_the_enrollments_of_all_it_promotes() {
 }
 
 #[test]
+fn a_promotion_on_an_old_guess_of_an_enrollment_is_left_to_the_append() {
+    let mut world = rush();
+    // Since this was looked up, b has withdrawn and joined the waitlist again.
+    let old = published(Some(1)).and_enroll(&["b"]).enrollments[&user("b")].clone();
+    world.enrollments.insert(user("b"), old);
+    let raised = world.change(set_capacity(Some(2))).unwrap();
+    let withdrawn = world.withdraw("a").unwrap();
+    for changes in [raised, withdrawn] {
+        let last = changes.enrollments.last();
+        assert_eq!(last, Some(&enrolled("b", Via::Waitlist)), "so that the append reads it");
+    }
+}
+
+#[test]
 fn lowering_the_capacity_evicts_nobody_and_frees_no_seat() {
     let world = published(Some(2)).and_enroll(&["a", "b", "c"]).and_change(set_capacity(Some(1)));
     assert_eq!((world.active(), world.line.as_slice()), (2, &[user("c")][..]));
