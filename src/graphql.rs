@@ -15,18 +15,25 @@ mod input;
 mod loader;
 mod module;
 mod mutation;
+mod node;
 mod query;
 mod user;
 
 use std::time::Duration;
 
+use async_graphql::connection::Connection;
 use async_graphql::dataloader::DataLoader;
-use async_graphql::{EmptySubscription, SDLExportOptions};
+use async_graphql::{EmptySubscription, SDLExportOptions, SchemaBuilder};
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
 pub use self::context::{Caller, IdentityFailure, RequestIds};
+use self::course::Course;
+use self::cursor::{IndexCursor, TimeCursor};
 use self::loader::ReadModels;
+use self::module::Module;
 use self::mutation::Mutation;
+use self::node::Node;
 use self::query::Query;
 use crate::commands::Commands;
 use crate::projections::Checkpoints;
@@ -52,10 +59,19 @@ const MAX_DEPTH: usize = 15;
 /// How long a read waits for the read models to reach a position.
 const READ_YOUR_WRITES: Duration = Duration::from_secs(1);
 
+/// The types of the schema, with descriptions for those that come from `async-graphql`.
+fn types() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
+    Schema::build(Query::default(), Mutation::default(), EmptySubscription)
+        .register_output_type::<Node>()
+        .override_output_type_description::<DateTime<Utc>>("An instant in RFC 3339, in UTC.")
+        .override_output_type_description::<Connection<TimeCursor, Course>>("A page of courses.")
+        .override_output_type_description::<Connection<IndexCursor, Module>>("A page of modules.")
+}
+
 /// The schema on these parts.
 pub fn schema(parts: Parts) -> Schema {
     let read_models = DataLoader::new(ReadModels { pool: parts.pool.clone() }, tokio::spawn);
-    let builder = Schema::build(Query::default(), Mutation::default(), EmptySubscription)
+    let builder = types()
         .limit_depth(MAX_DEPTH)
         .data(read_models)
         .data(parts.pool)
@@ -66,11 +82,10 @@ pub fn schema(parts: Parts) -> Schema {
 
 /// The schema as text, sorted. Needs no database.
 pub fn sdl() -> String {
-    let schema = Schema::build(Query::default(), Mutation::default(), EmptySubscription).finish();
     let options = SDLExportOptions::new()
         .sorted_fields()
         .sorted_arguments()
         .sorted_enum_items()
-        .prefer_single_line_descriptions();
-    schema.sdl_with_options(options)
+        .include_specified_by();
+    types().finish().sdl_with_options(options)
 }

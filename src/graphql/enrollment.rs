@@ -30,7 +30,7 @@ pub(super) enum EnrollmentStatus {
 #[graphql(complex)]
 pub(super) struct Enrollment {
     /// The same id in GraphQL, on Kafka and in the log.
-    id: ID,
+    pub(super) id: ID,
     /// Where it stands.
     status: EnrollmentStatus,
     /// The number of changes so far.

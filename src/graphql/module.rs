@@ -26,7 +26,7 @@ pub(super) enum PublicationState {
 #[graphql(complex)]
 pub(super) struct Module {
     /// The same id in GraphQL, on Kafka and in the log.
-    id: ID,
+    pub(super) id: ID,
     /// 1 to 255 characters.
     title: String,
     /// At most 16 KiB.

@@ -45,6 +45,7 @@ impl Query {
     }
 }
 
+/// Reads.
 #[Object]
 impl Query {
     /// One course, by id or by code: exactly one of them. Null where there is none that the caller may see.

@@ -140,7 +140,7 @@ impl CourseMutation {
     async fn create_course(
         &self,
         ctx: &Context<'_>,
-        input: CreateCourseInput,
+        #[graphql(desc = "The new course")] input: CreateCourseInput,
     ) -> Result<CreateCoursePayload> {
         let call = Call::new(ctx)?;
         let mutation = input.client_mutation_id.clone();
@@ -151,7 +151,7 @@ impl CourseMutation {
     async fn update_course(
         &self,
         ctx: &Context<'_>,
-        input: UpdateCourseInput,
+        #[graphql(desc = "The course and what to change")] input: UpdateCourseInput,
     ) -> Result<UpdateCoursePayload> {
         let call = Call::new(ctx)?;
         let changes = CoursePatch {
@@ -175,7 +175,7 @@ impl CourseMutation {
     async fn publish_course(
         &self,
         ctx: &Context<'_>,
-        input: PublishCourseInput,
+        #[graphql(desc = "The course")] input: PublishCourseInput,
     ) -> Result<PublishCoursePayload> {
         let call = Call::new(ctx)?;
         let done =
@@ -187,7 +187,7 @@ impl CourseMutation {
     async fn delete_course(
         &self,
         ctx: &Context<'_>,
-        input: DeleteCourseInput,
+        #[graphql(desc = "The course")] input: DeleteCourseInput,
     ) -> Result<DeleteCoursePayload> {
         let call = Call::new(ctx)?;
         let action =

@@ -59,7 +59,7 @@ impl EnrollmentMutation {
     async fn enroll_student(
         &self,
         ctx: &Context<'_>,
-        input: EnrollStudentInput,
+        #[graphql(desc = "The student and the course")] input: EnrollStudentInput,
     ) -> Result<EnrollStudentPayload> {
         let call = Call::new(ctx)?;
         let mutation = input.client_mutation_id.clone();
@@ -70,7 +70,7 @@ impl EnrollmentMutation {
     async fn withdraw_enrollment(
         &self,
         ctx: &Context<'_>,
-        input: WithdrawEnrollmentInput,
+        #[graphql(desc = "The enrollment")] input: WithdrawEnrollmentInput,
     ) -> Result<WithdrawEnrollmentPayload> {
         let call = Call::new(ctx)?;
         let mutation = input.client_mutation_id.clone();

@@ -73,7 +73,7 @@ impl ModuleMutation {
     async fn add_module(
         &self,
         ctx: &Context<'_>,
-        input: AddModuleInput,
+        #[graphql(desc = "The new module and its course")] input: AddModuleInput,
     ) -> Result<AddModulePayload> {
         let call = Call::new(ctx)?;
         let module_id = ModuleId::from_uuid(Uuid::now_v7());
@@ -91,7 +91,7 @@ impl ModuleMutation {
     async fn update_module(
         &self,
         ctx: &Context<'_>,
-        input: UpdateModuleInput,
+        #[graphql(desc = "The module and what to change")] input: UpdateModuleInput,
     ) -> Result<UpdateModulePayload> {
         let call = Call::new(ctx)?;
         let changes = ModulePatch {
