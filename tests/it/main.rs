@@ -8,6 +8,7 @@ mod architecture;
 mod bad_input;
 mod bridge;
 mod cli;
+mod client;
 mod commands;
 mod contracts;
 mod courses;

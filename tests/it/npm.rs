@@ -7,12 +7,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+/// What a script may take: compilers run on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the copy keeps of an earlier run.
 const INSTALLED: [&str; 2] = ["node_modules", "package-lock.json"];
 
 /// A copy of `tests/<folder>` as it is now, with its modules.
-pub(crate) fn installed(folder: &str) -> PathBuf {
+pub(crate) async fn installed(folder: &'static str) -> PathBuf {
+    tokio::task::spawn_blocking(move || fetch(folder)).await.unwrap()
+}
+
+fn fetch(folder: &str) -> PathBuf {
     static FRESH: Mutex<Option<HashSet<String>>> = Mutex::new(None);
     let mut fresh = FRESH.lock().unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
@@ -81,14 +91,16 @@ pub(crate) struct Ran {
 }
 
 /// Runs a script of the project's package.json; its output is what it wrote to both.
-pub(crate) fn run<V: AsRef<OsStr>>(folder: &Path, script: &str, environment: &[(&str, V)]) -> Ran {
+pub(crate) async fn run<V: AsRef<OsStr>>(
+    project: &Path,
+    script: &str,
+    environment: &[(&str, V)],
+) -> Ran {
     let environment = environment.iter().map(|(name, value)| (name, value.as_ref()));
-    let npm = Command::new("npm")
-        .args(["run", "--silent", script])
-        .current_dir(folder)
-        .envs(environment)
-        .output()
-        .unwrap();
+    let mut npm = tokio::process::Command::new("npm");
+    npm.args(["run", "--silent", script]).current_dir(project).envs(environment);
+    let npm = timeout(PATIENCE, npm.kill_on_drop(true).output()).await;
+    let npm = npm.expect("the script ends").unwrap();
     let [stdout, stderr] = [&npm.stdout, &npm.stderr].map(|text| String::from_utf8_lossy(text));
     Ran { done: npm.status.success(), output: format!("{stdout}{stderr}") }
 }

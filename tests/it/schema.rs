@@ -13,13 +13,13 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn lint(schema: &Path) -> Ran {
-    npm::run(&npm::installed(PROJECT), "lint", &[("SCHEMA", schema)])
+async fn lint(schema: &Path) -> Ran {
+    npm::run(&npm::installed(PROJECT).await, "lint", &[("SCHEMA", schema)]).await
 }
 
-#[test]
-fn the_schema_keeps_the_rules_of_its_linter() {
-    let ran = lint(&root().join("schema.graphql"));
+#[tokio::test]
+async fn the_schema_keeps_the_rules_of_its_linter() {
+    let ran = lint(&root().join("schema.graphql")).await;
     assert!(ran.done, "{}", ran.output);
 }
 
@@ -90,12 +90,12 @@ type Unused {
 }
 "#;
 
-#[test]
-fn the_linter_finds_what_has_no_description_and_what_breaks_a_rule() {
+#[tokio::test]
+async fn the_linter_finds_what_has_no_description_and_what_breaks_a_rule() {
     let folder = Folder::new();
     let file = folder.path().join("faulty.graphql");
     fs::write(&file, FAULTY).unwrap();
-    let ran = lint(&file);
+    let ran = lint(&file).await;
     assert!(!ran.done);
     for complaint in [
         "Description is required for type \"Undescribed\"",
@@ -112,15 +112,15 @@ fn the_linter_finds_what_has_no_description_and_what_breaks_a_rule() {
     }
 }
 
-#[test]
-fn nothing_breaks_the_clients_of_the_last_release() {
-    let ran = npm::run(&npm::installed(PROJECT), "breaking", &[("ROOT", root())]);
+#[tokio::test]
+async fn nothing_breaks_the_clients_of_the_last_release() {
+    let ran = npm::run(&npm::installed(PROJECT).await, "breaking", &[("ROOT", root())]).await;
     assert!(ran.done, "{}", ran.output);
 }
 
-#[test]
-fn the_check_for_breaking_changes_names_them_and_nothing_else() {
-    let ran = npm::run::<&str>(&npm::installed(PROJECT), "test", &[]);
+#[tokio::test]
+async fn the_check_for_breaking_changes_names_them_and_nothing_else() {
+    let ran = npm::run::<&str>(&npm::installed(PROJECT).await, "test", &[]).await;
     assert!(ran.done, "{}", ran.output);
 }
 
@@ -136,29 +136,31 @@ fn released(schema: &str, version: &str) -> Folder {
     folder
 }
 
-#[test]
-fn a_breaking_change_needs_a_version_that_may_break_and_a_release_becomes_the_baseline() {
-    let project = npm::installed(PROJECT);
-    let run = |script: &str, repository: &Folder| {
-        npm::run(&project, script, &[("ROOT", repository.path())])
+#[tokio::test]
+async fn a_breaking_change_needs_a_version_that_may_break_and_a_release_becomes_the_baseline() {
+    let project = npm::installed(PROJECT).await;
+    let run = async |script: &str, repository: &Folder| {
+        npm::run(&project, script, &[("ROOT", repository.path())]).await
     };
     let baseline = |repository: &Folder| {
         fs::read_to_string(repository.path().join("tests/schema/released.graphql")).unwrap()
     };
     let broken = "type Query { a: Int }\n";
     let repository = released(broken, "0.1.1");
-    let ran = run("breaking", &repository);
+    let ran = run("breaking", &repository).await;
     assert!(!ran.done && ran.output.contains("FIELD_REMOVED: Query.b"), "{}", ran.output);
-    assert!(!run("released", &repository).done);
+    assert!(!run("released", &repository).await.done);
     assert!(baseline(&repository).starts_with("# 0.1.0\n"));
 
     let repository = released(broken, "0.2.0");
-    let ran = run("breaking", &repository);
+    let ran = run("breaking", &repository).await;
     assert!(ran.done && ran.output.contains("FIELD_REMOVED: Query.b"), "{}", ran.output);
-    assert!(run("released", &repository).done);
+    assert!(run("released", &repository).await.done);
     assert_eq!(baseline(&repository), format!("# 0.2.0\n{broken}"));
-    let ran = run("breaking", &repository);
+    let ran = run("breaking", &repository).await;
     assert!(!ran.done && ran.output.contains("last is 0.1.0"), "{}", ran.output);
 
-    assert!(run("breaking", &released("type Query { a: Int b: Int c: Int }\n", "0.1.0")).done);
+    assert!(
+        run("breaking", &released("type Query { a: Int b: Int c: Int }\n", "0.1.0")).await.done
+    );
 }
