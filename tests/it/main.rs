@@ -7,6 +7,7 @@ mod append;
 mod architecture;
 mod bad_input;
 mod bridge;
+mod browser;
 mod cli;
 mod client;
 mod commands;

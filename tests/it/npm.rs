@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// What a script may take: compilers run on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What the copy keeps of an earlier run.
 const INSTALLED: [&str; 2] = ["node_modules", "package-lock.json"];
@@ -91,7 +91,7 @@ pub(crate) struct Ran {
 }
 
 /// Runs a script of the project's package.json; its output is what it wrote to both.
-pub(crate) async fn run<V: AsRef<OsStr>>(
+pub(crate) async fn run<V: AsRef<OsStr> + Sync>(
     project: &Path,
     script: &str,
     environment: &[(&str, V)],
