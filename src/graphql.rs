@@ -7,6 +7,7 @@ mod context;
 mod course;
 mod cursor;
 mod enrollment;
+mod entity;
 mod error;
 mod expansion;
 mod graphiql;
@@ -62,6 +63,7 @@ const READ_YOUR_WRITES: Duration = Duration::from_secs(1);
 /// The types of the schema, with descriptions for those that come from `async-graphql`.
 fn types() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
     Schema::build(Query::default(), Mutation::default(), EmptySubscription)
+        .enable_federation()
         .register_output_type::<Node>()
         .override_output_type_description::<DateTime<Utc>>("An instant in RFC 3339, in UTC.")
         .override_output_type_description::<Connection<TimeCursor, Course>>("A page of courses.")
@@ -77,12 +79,17 @@ pub fn schema(parts: Parts) -> Schema {
         .data(parts.pool)
         .data(parts.checkpoints)
         .data(parts.commands);
-    if parts.introspection { builder.finish() } else { builder.disable_introspection().finish() }
+    if parts.introspection {
+        builder.finish()
+    } else {
+        builder.disable_introspection().extension(entity::NoSdl).finish()
+    }
 }
 
 /// The schema as text, sorted. Needs no database.
 pub fn sdl() -> String {
     let options = SDLExportOptions::new()
+        .federation()
         .sorted_fields()
         .sorted_arguments()
         .sorted_enum_items()

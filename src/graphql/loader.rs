@@ -35,6 +35,10 @@ key! {
     SeatsKey
 }
 key! {
+    /// A module by id.
+    ModuleKey
+}
+key! {
     /// The modules of a course.
     ModulesKey
 }
@@ -66,6 +70,17 @@ impl Loader<SeatsKey> for ReadModels {
         let ids: Vec<&str> = keys.iter().map(|key| key.0.as_str()).collect();
         let rows = seats::find_many(&self.pool, &ids).await?;
         Ok(rows.into_iter().map(|row| (SeatsKey(row.course_id.clone()), row)).collect())
+    }
+}
+
+impl Loader<ModuleKey> for ReadModels {
+    type Value = ModuleRow;
+    type Error = Arc<sqlx::Error>;
+
+    async fn load(&self, keys: &[ModuleKey]) -> Loaded<ModuleKey, ModuleRow> {
+        let ids: Vec<&str> = keys.iter().map(|key| key.0.as_str()).collect();
+        let rows = modules::find_many(&self.pool, &ids).await?;
+        Ok(rows.into_iter().map(|row| (ModuleKey(row.module_id.clone()), row)).collect())
     }
 }
 

@@ -1,13 +1,15 @@
 //! Modules of a course.
 
+use async_graphql::dataloader::DataLoader;
 use async_graphql::{ComplexObject, Context, Enum, ID, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 
 use super::context::{recorded_at, settle};
 use super::course::{Course, visible_course};
-use super::error::{ErrorCode, failure};
+use super::error::{ErrorCode, failure, read_failed};
+use super::loader::{ModuleKey, ReadModels};
 use crate::domain::course::{Module as State, PublicationState as DomainState};
-use crate::domain::{CourseId, StreamType};
+use crate::domain::{CourseId, ModuleId, StreamType};
 use crate::event_store::{Position, StreamId};
 use crate::projections::modules::ModuleRow;
 
@@ -93,6 +95,19 @@ impl Module {
     async fn recorded_at(&self, ctx: &Context<'_>, sequence: u64) -> Result<DateTime<Utc>> {
         recorded_at(ctx, &StreamId::new(StreamType::Course, &self.course_id), sequence).await
     }
+}
+
+/// The module with this id, where the caller may see it.
+pub(super) async fn visible_module(ctx: &Context<'_>, id: &str) -> Result<Option<Module>> {
+    if ModuleId::parse(id, "id").is_err() {
+        return Ok(None);
+    }
+    let loader = ctx.data::<DataLoader<ReadModels>>()?;
+    let row = loader.load_one(ModuleKey(id.to_owned())).await.map_err(|e| read_failed(&e))?;
+    let Some(row) = row else { return Ok(None) };
+    let Some(course) = visible_course(ctx, &row.course_id).await? else { return Ok(None) };
+    let sees = visible(&row) || course.managed_by_caller(ctx)?;
+    Ok(sees.then(|| Module::from_row(row)))
 }
 
 #[ComplexObject]

@@ -1,34 +1,40 @@
 //! Reads.
 
 use async_graphql::connection::{Connection, Edge, EmptyFields};
-use async_graphql::{Context, ID, Object, Result};
+use async_graphql::{Context, ID, MergedObject, Object, Result};
 use sqlx::PgPool;
 
 use super::context::{caller, settle, sight};
 use super::course::{Course, visible_course};
 use super::cursor::{TimeCursor, after, page_size};
 use super::enrollment::{Enrollment, visible_enrollment};
+use super::entity::Entities;
 use super::error::{ErrorCode, failure, read_failed};
-use super::module::{Module, visible};
+use super::module::{Module, visible_module};
 use super::user::User;
-use crate::domain::{CourseId, EnrollmentId, ModuleId, Role, UserId, values};
+use crate::domain::{CourseId, EnrollmentId, Role, UserId, values};
 use crate::event_store::Position;
 use crate::projections::courses;
-use crate::projections::modules;
 
 /// Reads.
-#[derive(Default)]
-pub struct Query {
-    /// Of a payload: what its mutation wrote is seen.
-    since: Option<Position>,
-}
+#[derive(MergedObject, Default)]
+pub struct Query(Reads, Entities);
 
 impl Query {
     /// The reads of a payload.
     pub(super) fn since(position: Option<Position>) -> Self {
-        Self { since: position }
+        Self(Reads { since: position }, Entities)
     }
+}
 
+/// Reads.
+#[derive(Default)]
+pub(super) struct Reads {
+    /// Of a payload: what its mutation wrote is seen.
+    since: Option<Position>,
+}
+
+impl Reads {
     /// Refuses a caller whose token leads to nobody, then waits until the read models are far enough.
     async fn ready(&self, ctx: &Context<'_>, min_position: Option<&str>) -> Result<()> {
         caller(ctx)?;
@@ -45,9 +51,8 @@ impl Query {
     }
 }
 
-/// Reads.
 #[Object]
-impl Query {
+impl Reads {
     /// One course, by id or by code: exactly one of them. Null where there is none that the caller may see.
     async fn course(
         &self,
@@ -111,16 +116,7 @@ impl Query {
         min_position: Option<String>,
     ) -> Result<Option<Module>> {
         self.ready(ctx, min_position.as_deref()).await?;
-        if ModuleId::parse(&id, "id").is_err() {
-            return Ok(None);
-        }
-        let row = modules::find(ctx.data::<PgPool>()?, &id).await;
-        let Some(row) = row.map_err(|error| read_failed(&error))? else { return Ok(None) };
-        let Some(course) = visible_course(ctx, &row.course_id).await? else { return Ok(None) };
-        if !visible(&row) && !course.managed_by_caller(ctx)? {
-            return Ok(None);
-        }
-        Ok(Some(Module::from_row(row)))
+        visible_module(ctx, &id).await
     }
 
     /// One enrollment, by id or by course and student. Null where there is none that the caller may see.

@@ -4,10 +4,12 @@ use async_graphql::{ID, SimpleObject};
 
 /// A user of the user management service.
 #[derive(SimpleObject)]
+#[graphql(unresolvable = "id")]
 pub(super) struct User {
     /// The id that the user management service gave them.
     pub(super) id: ID,
     /// Their role, where the caller may know it.
+    #[graphql(shareable)]
     pub(super) role: Option<String>,
 }
 

@@ -139,11 +139,11 @@ impl Projection for Modules {
     }
 }
 
-/// The module with this id.
-pub async fn find(pool: &PgPool, id: &str) -> sqlx::Result<Option<ModuleRow>> {
-    sqlx::query_as("SELECT * FROM modules_v1 WHERE module_id = $1 LIMIT 1")
-        .bind(id)
-        .fetch_optional(pool)
+/// The modules with these ids.
+pub async fn find_many(pool: &PgPool, ids: &[&str]) -> sqlx::Result<Vec<ModuleRow>> {
+    sqlx::query_as("SELECT * FROM modules_v1 WHERE module_id = ANY ($1)")
+        .bind(ids)
+        .fetch_all(pool)
         .await
 }
 

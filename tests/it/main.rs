@@ -15,6 +15,7 @@ mod contracts;
 mod courses;
 mod dev;
 mod enrollments;
+mod federation;
 mod http;
 mod identity;
 mod instance;
