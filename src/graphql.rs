@@ -9,6 +9,7 @@ mod context;
 mod course;
 mod cursor;
 mod enrollment;
+mod entity;
 mod error;
 mod graphiql;
 pub mod http;
@@ -24,7 +25,8 @@ mod user;
 
 use std::time::Duration;
 
-use async_graphql::{EmptySubscription, SDLExportOptions};
+use async_graphql::{EmptySubscription, SDLExportOptions, SchemaBuilder};
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
 use self::batch::Batches;
@@ -54,9 +56,16 @@ pub struct Parts {
 /// How long a read waits for the read models to reach a position.
 const READ_YOUR_WRITES: Duration = Duration::from_secs(1);
 
+/// The types of the schema: a subgraph of a federation.
+fn types() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
+    Schema::build(Query::default(), Mutation::default(), EmptySubscription)
+        .enable_federation()
+        .override_output_type_description::<DateTime<Utc>>("An instant in RFC 3339, in UTC.")
+}
+
 /// The schema on these parts.
 pub fn schema(parts: Parts) -> Schema {
-    let builder = Schema::build(Query::default(), Mutation::default(), EmptySubscription)
+    let builder = types()
         .extension(Batches::new(parts.pool.clone()))
         .data(parts.pool)
         .data(parts.checkpoints)
@@ -71,11 +80,11 @@ pub fn schema(parts: Parts) -> Schema {
 
 /// The schema as text, sorted. Needs no database.
 pub fn sdl() -> String {
-    let schema = Schema::build(Query::default(), Mutation::default(), EmptySubscription).finish();
     let options = SDLExportOptions::new()
+        .federation()
         .sorted_fields()
         .sorted_arguments()
         .sorted_enum_items()
-        .prefer_single_line_descriptions();
-    schema.sdl_with_options(options)
+        .include_specified_by();
+    types().finish().sdl_with_options(options)
 }

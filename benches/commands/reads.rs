@@ -95,18 +95,18 @@ pub(crate) async fn run(server: &Server, table: &mut Table) -> anyhow::Result<()
     ];
     for (what, ours, theirs) in requests {
         let (mut a, mut b) = (Rates::default(), Rates::default());
-        let (mut late_a, mut late_b) = (Vec::new(), Vec::new());
+        let (mut times, mut floor_times) = (Vec::new(), Vec::new());
         measure(&ours, WARM_UP, &mut Vec::new()).await?;
         measure(&theirs, WARM_UP, &mut Vec::new()).await?;
         for round in 1..=ROUNDS {
-            a.push(measure(&ours, TIME, &mut late_a).await?);
-            b.push(measure(&theirs, TIME, &mut late_b).await?);
+            a.push(measure(&ours, TIME, &mut times).await?);
+            b.push(measure(&theirs, TIME, &mut floor_times).await?);
             eprintln!("  round {round}: {:.0}/s, {:.0}/s", a.last(), b.last());
         }
         let what = format!(
             "{what}, {CLIENTS} connections (p99 {:.1} ms; by hand {:.1} ms)",
-            p99(&mut late_a),
-            p99(&mut late_b)
+            p99(&mut times),
+            p99(&mut floor_times)
         );
         table.rate(&what, &a, ("axum and sqlx by hand", &b), 0.8);
     }

@@ -72,12 +72,8 @@ impl Known {
     }
 
     fn bytes(&self) -> u64 {
-        let modules: usize = self
-            .course
-            .modules
-            .iter()
-            .map(|module| module.summary.as_ref().map_or(0, String::len) + 200)
-            .sum();
+        let modules = self.course.modules.iter();
+        let modules: usize = modules.map(|module| module.outgoing_bytes() + 200).sum();
         let total = 1_000
             + self.course.outgoing_bytes()
             + modules

@@ -37,6 +37,7 @@ pub(super) struct VideoAsset {
 
 /// An assessment of the assessment service.
 #[derive(Debug, Clone, SimpleObject)]
+#[graphql(unresolvable = "id")]
 pub(super) struct Assessment {
     /// The id that the assessment service gave it.
     id: ID,

@@ -1,6 +1,6 @@
 //! Reads.
 
-use async_graphql::{Context, ID, Object, Result};
+use async_graphql::{Context, ID, MergedObject, Object, Result};
 use futures::future::try_join_all;
 use sqlx::PgPool;
 
@@ -13,6 +13,7 @@ use super::course::{
 use super::enrollment::{
     Enrollment, EnrollmentConnection, EnrollmentFilter, page_of_enrollments, visible_enrollment,
 };
+use super::entity::Entities;
 use super::error::{ErrorCode, failure, read_failed};
 use super::module::{Module, visible_module};
 use super::module_item::{ModuleItem, visible_item};
@@ -26,18 +27,24 @@ use crate::projections::courses;
 const MAX_IDS: usize = 100;
 
 /// Reads.
-#[derive(Default)]
-pub struct Query {
-    /// Of a payload: what its mutation wrote is seen.
-    since: Option<Position>,
-}
+#[derive(MergedObject, Default)]
+pub struct Query(Reads, Entities);
 
 impl Query {
     /// The reads of a payload.
     pub(super) fn since(position: Option<Position>) -> Self {
-        Self { since: position }
+        Self(Reads { since: position }, Entities)
     }
+}
 
+/// Reads.
+#[derive(Default)]
+pub(super) struct Reads {
+    /// Of a payload: what its mutation wrote is seen.
+    since: Option<Position>,
+}
+
+impl Reads {
     /// Refuses a caller whose token leads to nobody, then waits until the read models are far enough.
     async fn ready(&self, ctx: &Context<'_>, min_position: Option<&str>) -> Result<()> {
         caller(ctx)?;
@@ -55,7 +62,7 @@ impl Query {
 }
 
 #[Object]
-impl Query {
+impl Reads {
     /// One course, by id or by code: exactly one of them. Null where there is none that the caller may see.
     async fn course(
         &self,

@@ -14,6 +14,7 @@ pub(super) struct User {
     /// The id that the user management service gave them.
     pub(super) id: ID,
     /// Their role, where the caller may know it.
+    #[graphql(shareable)]
     pub(super) role: Option<String>,
 }
 

@@ -200,7 +200,7 @@ impl<'a> Sizes<'a> {
         let inner = self.of(&field.selection_set.node, level + 1)?;
         let name = field.name.node.as_str();
         let list = matches!(name, "fields" | "interfaces" | "possibleTypes" | "inputFields");
-        let introspects = matches!(name, "__schema" | "__type");
+        let introspects = matches!(name, "__schema" | "__type" | "_service");
         Ok(Size {
             fields: inner.fields + 1,
             levels: inner.levels,

@@ -209,13 +209,10 @@ async fn reorder(call: Call<'_>, input: ReorderModuleItemsInput) -> Done<Module>
 fn item(answer: Answer) -> (Option<ModuleItem>, Position) {
     let (position, part) = (answer.position, answer.part.clone());
     let item = answer.course().zip(part).and_then(|(course, id)| {
-        let modules = course.modules.iter();
-        let (module, index) = modules
-            .filter_map(|module| {
-                let index = module.items.iter().position(|item| item.id.as_str() == id)?;
-                Some((module, index))
-            })
-            .next()?;
+        let (module, index) = course.modules.iter().find_map(|module| {
+            let index = module.items.iter().position(|item| item.id.as_str() == id)?;
+            Some((module, index))
+        })?;
         Some(ModuleItem::committed(&module.id, index, &module.items[index], position))
     });
     (item, position)

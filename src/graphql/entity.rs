@@ -1,0 +1,45 @@
+//! What a gateway asks this subgraph for: objects by the references that other subgraphs hold.
+
+use async_graphql::{Context, ID, Object, Result};
+
+use super::context::caller;
+use super::course::{Course, visible_course};
+use super::enrollment::{Enrollment, visible_enrollment};
+use super::module::{Module, visible_module};
+use super::user::User;
+use crate::domain::EnrollmentId;
+
+/// Resolves references; null for what the caller may not see. References of one request are read together.
+#[derive(Default)]
+pub(super) struct Entities;
+
+#[Object]
+impl Entities {
+    #[graphql(entity)]
+    async fn course(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Course>> {
+        caller(ctx)?;
+        visible_course(ctx, &id).await
+    }
+
+    #[graphql(entity)]
+    async fn module(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Module>> {
+        caller(ctx)?;
+        visible_module(ctx, &id).await
+    }
+
+    #[graphql(entity)]
+    async fn enrollment(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Enrollment>> {
+        caller(ctx)?;
+        match EnrollmentId::parse(&id, "id") {
+            Ok(id) => visible_enrollment(ctx, &id).await,
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Whoever has an id is a user: more than that is not known here.
+    #[graphql(entity)]
+    async fn user(&self, ctx: &Context<'_>, id: ID) -> Result<User> {
+        caller(ctx)?;
+        Ok(User::by_id(&id))
+    }
+}
