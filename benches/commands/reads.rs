@@ -116,12 +116,12 @@ pub(crate) async fn run(server: &Server, table: &mut Table) -> anyhow::Result<()
 
 type Ask = Arc<dyn Fn(usize, usize) -> BoxFuture<'static, anyhow::Result<Duration>> + Send + Sync>;
 
-async fn measure(send: &Ask, time: Duration, late: &mut Vec<f64>) -> anyhow::Result<Rate> {
+async fn measure(ask: &Ask, time: Duration, late: &mut Vec<f64>) -> anyhow::Result<Rate> {
     let times = Arc::new(Mutex::new(Vec::new()));
     let step = {
-        let (send, times) = (send.clone(), times.clone());
+        let (ask, times) = (ask.clone(), times.clone());
         move |worker, turn| {
-            let (sent, times) = (send(worker, turn), times.clone());
+            let (sent, times) = (ask(worker, turn), times.clone());
             async move {
                 let took = sent.await?;
                 times.lock().await.push(took.as_secs_f64() * 1_000.0);

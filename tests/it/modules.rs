@@ -11,7 +11,7 @@ const ALL: &str =
 /// Ids and positions of the modules that the holder of the token sees.
 async fn listed(app: &TestApp, token: &str, course: &str, at: &Value) -> Vec<(String, i64)> {
     let query = "query($id: ID!, $at: String) { course(id: $id, minPosition: $at) \
-                 { modules(first: 100) { edges { node { id position } } } } }";
+                 { modules(first: 100, includeUnpublished: true) { edges { node { id position } } } } }";
     let data = app.query(token, query, json!({ "id": course, "at": at })).await;
     let edges = data["course"]["modules"]["edges"].as_array().unwrap();
     let node =

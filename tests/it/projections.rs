@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use course_service::app::database;
-use course_service::domain::course::{CourseAction, CoursePatch};
+use course_service::domain::course::{CourseAction, CourseEvent, CoursePatch};
 use course_service::domain::values::Patch;
 use course_service::domain::{
-    Course, CourseId, Enrollment, EnrollmentId, ModuleId, Seats, StreamType, UserId,
+    Course, CourseId, Enrollment, EnrollmentId, ItemId, ModuleId, Seats, StreamType, UserId,
 };
 use course_service::event_store::stream::Streams;
 use course_service::event_store::wake::Head;
@@ -23,6 +23,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::facts;
 use crate::instance::{Instance, Proxy, waits_for_a_lock, whole_log};
 use crate::support;
 
@@ -73,6 +74,34 @@ fn run_all(pool: &PgPool, head: &Head, stop: &CancellationToken) -> Vec<Runner> 
     runners
 }
 
+/// What no command does yet: items that come, move, change and go, a module that goes, items that are completed.
+async fn items(instance: &Instance, course: &CourseId, what: u64) {
+    let (pool, id) = (&instance.pool, course.as_str());
+    let module = ModuleId::from_uuid(Uuid::now_v7());
+    let action = CourseAction::AddModule {
+        module_id: module.clone(),
+        title: "with items".to_owned(),
+        summary: None,
+        position: Some(0),
+    };
+    instance.course(course, None, action).await.unwrap();
+    let mut item_ids = Vec::new();
+    for required in [true, false, true] {
+        let item = facts::item(pool, id, module.as_str(), required).await;
+        facts::completed(pool, id, &format!("s{}", item_ids.len()), &item).await;
+        facts::completed(pool, id, "s0", &item).await;
+        item_ids.push(ItemId::parse(&item, "id").unwrap());
+    }
+    facts::hide(pool, id, module.as_str(), item_ids[1].as_str()).await;
+    let event = match what {
+        0 => CourseEvent::ModuleRemoved { module_id: module },
+        1 => CourseEvent::ModuleItemRemoved { module_id: module, item_id: item_ids[0].clone() },
+        2 => CourseEvent::ModuleItemsReordered { module_id: module, item_ids },
+        _ => CourseEvent::ModulesReordered { module_ids: vec![module] },
+    };
+    facts::of_course(pool, id, event).await;
+}
+
 /// Something of everything: courses, modules, enrollments, withdrawals, promotions, renames, deletions.
 async fn workload(instance: &Instance, from: u64, to: u64) {
     let mut random = from + 88_172_645_463_325_252;
@@ -102,6 +131,7 @@ async fn workload(instance: &Instance, from: u64, to: u64) {
             };
             instance.course(&course, None, action).await.unwrap();
         }
+        items(instance, &course, next(4)).await;
         let patch = CoursePatch {
             capacity: Patch::Set(capacity + 1),
             passing_score: Patch::Set(0.1 + 0.2),
@@ -363,11 +393,22 @@ async fn a_zombie_with_the_checkpoint_in_its_hand_is_fenced() {
 }
 
 /// A story of every stored event, as its first version was written.
-const STORY: [(StreamType, &str); 20] = [
+const STORY: [(StreamType, &str); 32] = [
     (StreamType::Course, "CourseCreated"),
     (StreamType::Seats, "SeatsDefined"),
+    (StreamType::Course, "ModuleRemoved"),
     (StreamType::Course, "ModuleAdded"),
     (StreamType::Course, "ModuleDetailsChanged"),
+    (StreamType::Course, "ModulesReordered"),
+    (StreamType::Course, "ModuleItemRemoved"),
+    (StreamType::Course, "ModuleItemAdded"),
+    (StreamType::Course, "ModuleItemChanged"),
+    (StreamType::Course, "ModuleItemsReordered"),
+    (StreamType::Course, "InstructorAssigned"),
+    (StreamType::Course, "InstructorRemoved"),
+    (StreamType::Course, "CourseUnpublished"),
+    (StreamType::Course, "CourseArchived"),
+    (StreamType::Course, "CourseRestored"),
     (StreamType::Course, "CoursePublished"),
     (StreamType::Seats, "SeatsOpened"),
     (StreamType::Seats, "SeatTaken"),
@@ -375,6 +416,7 @@ const STORY: [(StreamType, &str); 20] = [
     (StreamType::Enrollment, "StudentWithdrawn"),
     (StreamType::Seats, "SeatWaitlisted"),
     (StreamType::Enrollment, "StudentWaitlisted"),
+    (StreamType::Enrollment, "ModuleItemCompleted"),
     (StreamType::Seats, "WaitlistLeft"),
     (StreamType::Seats, "SeatReleased"),
     (StreamType::Course, "CourseDetailsChanged"),
@@ -416,19 +458,19 @@ async fn the_first_version_of_every_event_is_read_by_everything_that_reads() {
         .await
         .unwrap();
     }
-    sqlx::query("UPDATE log_head SET position = 20").execute(&pool).await.unwrap();
+    sqlx::query("UPDATE log_head SET position = 32").execute(&pool).await.unwrap();
 
     let read: Vec<&str> = whole_log(&pool).await.iter().map(|event| event.event.name()).collect();
     assert_eq!(read, STORY.map(|(_, name)| name));
     let repository = PostgresEventRepository::new(pool.clone());
-    assert_eq!(repository.get_events::<Course>(course.as_str()).await.unwrap().len(), 8);
+    assert_eq!(repository.get_events::<Course>(course.as_str()).await.unwrap().len(), 19);
     assert_eq!(repository.get_events::<Seats>(course.as_str()).await.unwrap().len(), 9);
     let streams = Streams::new(pool.clone());
     let folded: Course = streams.load(course.as_str()).await.unwrap();
-    assert_eq!((folded.version, folded.modules.len()), (8, 1));
+    assert_eq!((folded.version, folded.modules.len()), (19, 1));
     assert_eq!(streams.load::<Seats>(course.as_str()).await.unwrap().version, 9);
     let many = streams.load_many::<Enrollment>(&[enrollment.as_str(), "nobody"]).await.unwrap();
-    assert_eq!((many.len(), many[enrollment.as_str()].version), (1, 3));
+    assert_eq!((many.len(), many[enrollment.as_str()].version), (1, 4));
 
     catch_up(&pool).await;
     let live = tables(&pool).await;

@@ -68,19 +68,15 @@ impl Answer {
 
     pub(super) fn into_response(mut self, kind: Kind, ids: &RequestIds) -> Response {
         self.complete(ids);
-        match self.data {
-            Some(data) => {
-                let mut executed = async_graphql::Response::new(data);
-                executed.errors = self.errors;
-                let body = GraphQLResponse::from(executed);
-                ([(CONTENT_TYPE, kind.content_type()), (VARY, "accept")], body).into_response()
-            }
-            None => {
-                let well = kind == Kind::Json && !self.malformed;
-                let status = if well { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-                written(status, kind, &self)
-            }
+        if let Some(data) = self.data {
+            let mut executed = async_graphql::Response::new(data);
+            executed.errors = self.errors;
+            let body = GraphQLResponse::from(executed);
+            return ([(CONTENT_TYPE, kind.content_type()), (VARY, "accept")], body).into_response();
         }
+        let refused = kind == Kind::GraphqlResponse || self.malformed;
+        let status = if refused { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+        written(status, kind, &self)
     }
 }
 
