@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::TestApp;
+use crate::support::{TestApp, eventually};
 
 pub(crate) const NOBODY: &str = "";
 /// Teaches every course of the tests.
@@ -86,6 +86,36 @@ impl TestApp {
     pub(crate) async fn module(&self, course: &str, title: &str) -> String {
         let input = json!({ "courseId": course, "title": title });
         text(&self.done(ADA, "addModule", input, "module { id }").await["module"]["id"])
+    }
+
+    /// A new page at the beginning of a module; its id.
+    pub(crate) async fn item(&self, course: &str, module: &str, required: bool) -> String {
+        let input = json!({
+            "courseId": course, "moduleId": module, "kind": "PAGE", "title": format!("item of {module}"),
+            "required": required, "position": 0
+        });
+        text(&self.done(ADA, "addModuleItem", input, "moduleItem { id }").await["moduleItem"]["id"])
+    }
+
+    /// Hides an item.
+    pub(crate) async fn hide(&self, course: &str, item: &str) {
+        let input = json!({ "courseId": course, "moduleItemId": item, "state": "UNPUBLISHED" });
+        self.done(ADA, "updateModuleItem", input, "moduleItem { id }").await;
+    }
+
+    /// The holder of the token is done with an item.
+    pub(crate) async fn complete(&self, token: &str, course: &str, item: &str) {
+        let input = json!({ "courseId": course, "moduleItemId": item });
+        self.done(token, "completeModuleItem", input, "enrollment { id }").await;
+    }
+
+    /// Waits until every read model has seen the whole log.
+    pub(crate) async fn settled(&self) {
+        eventually("the read models are there", async || {
+            let behind = "SELECT count(*) FROM projections p CROSS JOIN log_head h WHERE p.position < h.position";
+            sqlx::query_scalar::<_, i64>(behind).fetch_one(&self.pool).await.unwrap() == 0
+        })
+        .await;
     }
 
     /// Enrolls the holder of the token; answers id, status and place in the waitlist.

@@ -25,11 +25,12 @@ fn schema() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("schema.graphql")
 }
 
-/// Stands between client and service, and lets the read models lag once.
+/// Stands between client and service, lets the read models lag once, and keeps the answer to the first enrollment.
 #[derive(Clone)]
 struct Between {
     target: String,
     lists: Arc<AtomicU32>,
+    enrollments: Arc<AtomicU32>,
     client: reqwest::Client,
 }
 
@@ -37,7 +38,8 @@ impl Between {
     async fn start(target: String) -> (SocketAddr, Arc<AtomicU32>) {
         let lists = Arc::<AtomicU32>::default();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let between = Self { target, lists: lists.clone(), client };
+        let enrollments = Arc::default();
+        let between = Self { target, lists: lists.clone(), enrollments, client };
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/graphql", post(forward)).with_state(between);
@@ -48,17 +50,24 @@ impl Between {
 
 async fn forward(State(between): State<Between>, headers: HeaderMap, body: String) -> Response {
     if body.contains("query Courses") && between.lists.fetch_add(1, Ordering::Relaxed) == 0 {
-        let extensions = json!({ "code": "PROJECTION_LAGGING", "retryable": true });
-        let error = json!({ "message": "the read model lags", "extensions": extensions });
-        return axum::Json(json!({ "data": null, "errors": [error] })).into_response();
+        return failed("PROJECTION_LAGGING");
     }
+    let enrolls = body.contains("mutation EnrollStudent");
     let mut request = between.client.post(between.target).body(body);
     for name in [AUTHORIZATION, CONTENT_TYPE] {
         request = request.header(&name, &headers[&name]);
     }
     let answer = request.send().await.unwrap();
+    if enrolls && between.enrollments.fetch_add(1, Ordering::Relaxed) == 0 {
+        return failed("TIMEOUT");
+    }
     let kind = [(CONTENT_TYPE, answer.headers()[CONTENT_TYPE].clone())];
     (answer.status(), kind, answer.bytes().await.unwrap()).into_response()
+}
+
+fn failed(code: &str) -> Response {
+    let error = json!({ "message": code, "extensions": { "code": code, "retryable": true } });
+    axum::Json(json!({ "data": null, "errors": [error] })).into_response()
 }
 
 const STORY: &str = "\
@@ -74,6 +83,7 @@ published LOGIC-1, PUBLISHED
 PROJECTION_LAGGING: trying again
 page 1: RUST-101 Rust (Ownership), ALGEBRA-1 Linear algebra (Vectors)
 page 2: LOGIC-1 Logic (Propositions)
+TIMEOUT: trying again
 enrolled sam, ACTIVE
 refused with ALREADY_ENROLLED: the student is enrolled already
 failed with UNAUTHENTICATED: the token is not valid

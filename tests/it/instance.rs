@@ -12,8 +12,9 @@ use course_service::app::database::appender_pool;
 use course_service::commands::{Answer, CommandError, Commands};
 use course_service::domain::actor::Role;
 use course_service::domain::course::{CourseAction, CourseCommand, CoursePatch, NewCourse};
+use course_service::domain::progress::CompleteItem;
 use course_service::domain::registration::Enroll;
-use course_service::domain::{Actor, CourseId, EnrollmentId, Refusal, UserId};
+use course_service::domain::{Actor, CourseId, EnrollmentId, ItemId, Refusal, UserId};
 use course_service::event_store::wake::Head;
 use course_service::event_store::{Appender, Metadata, Recorded, log};
 use sqlx::PgPool;
@@ -121,6 +122,19 @@ impl Instance {
         let actor = student_named(student);
         let command = Enroll { student: actor.id.clone(), actor, join_waitlist, at: Utc::now() };
         self.commands.enroll(course.clone(), command, Metadata::default()).await
+    }
+
+    /// A student is done with an item.
+    pub(crate) async fn complete(
+        &self,
+        course: &CourseId,
+        student: &str,
+        item: &ItemId,
+    ) -> Result<Answer, CommandError> {
+        let actor = student_named(student);
+        let (student, item) = (actor.id.clone(), item.clone());
+        let command = CompleteItem { actor, student, item, expected_version: None };
+        self.commands.complete_item(course.clone(), command, Metadata::default()).await
     }
 
     /// A student withdraws.

@@ -6,7 +6,6 @@ use chrono::{Duration, Utc};
 use serde_json::{Value, json};
 
 use crate::api::{ADA, BOB, NOBODY, ROOT, SAM, TIM, text};
-use crate::facts;
 use crate::support::{self, TestApp};
 
 const PAGE: &str = "edges { cursor node { id } } nodes { id } \
@@ -76,7 +75,7 @@ async fn walking_courses_either_way_gives_each_once_in_order_while_others_come()
         });
         app.course(input).await;
     }
-    facts::settled(&app.pool).await;
+    app.settled().await;
     let seats = "UPDATE courses_v2_g1 SET taken = mod(ascii(right(course_id, 1)), 3)";
     sqlx::query(seats).execute(&app.pool).await.unwrap();
     let fields = ["CREATED_AT", "UPDATED_AT", "TITLE", "CODE", "STARTS_AT", "ENROLLED_COUNT"];
@@ -131,7 +130,7 @@ async fn walking_courses_either_way_gives_each_once_in_order_while_others_come()
                 if pages == 2 && round % 8 == 0 {
                     let code = format!("new-{round}-{backwards}");
                     app.course(json!({ "code": code, "title": "Kiwi", "publish": true })).await;
-                    facts::settled(&app.pool).await;
+                    app.settled().await;
                 }
                 if page.info[on] == false {
                     break;
@@ -155,7 +154,7 @@ async fn a_page_is_asked_for_in_one_direction_within_limits_with_a_cursor_of_its
     let id = app.published_course("ALG-1", None).await;
     app.module(&id, "Groups").await;
     app.enroll(SAM, &id).await;
-    facts::settled(&app.pool).await;
+    app.settled().await;
     let lists = [
         "courses(ARGS) { edges { cursor } }",
         "courses(ARGS, orderBy: [{ field: TITLE }]) { edges { cursor } }",
@@ -248,7 +247,7 @@ async fn filters_leave_what_fits_all_their_fields_and_what_the_caller_sees() {
     let gone = app.published_course("GONE", None).await;
     let payload = app.done(ADA, "deleteCourse", json!({ "courseId": gone }), "course { id }").await;
     assert!(payload["position"].is_string());
-    facts::settled(&app.pool).await;
+    app.settled().await;
     let all = ["A.1", "A.2", "B.1", "B.2", "D"];
     for (filter, expected) in [
         (json!({}), &all[..]),
@@ -313,7 +312,7 @@ async fn a_search_finds_words_the_best_first_and_hostile_texts_do_no_harm() {
         }))
         .await;
     }
-    facts::settled(&app.pool).await;
+    app.settled().await;
     let query = "query($q: String!, $n: Int, $after: String) { searchCourses(query: $q, first: $n, after: $after) \
                  { totalCount edges { score cursor node { code } } pageInfo { hasNextPage endCursor } } }";
     let search = async |token: &str, q: &str| {
@@ -400,7 +399,7 @@ async fn enrollments(app: &TestApp) -> (String, String) {
     }
     let input = json!({ "courseId": theirs, "studentId": "ada" });
     app.done(BOB, "enrollStudent", input, "enrollment { id }").await;
-    facts::settled(&app.pool).await;
+    app.settled().await;
     (ours, theirs)
 }
 

@@ -15,7 +15,6 @@ mod contracts;
 mod courses;
 mod dev;
 mod enrollments;
-mod facts;
 mod federation;
 mod graphql_http;
 mod http;

@@ -1,12 +1,9 @@
 //! Objects by their global id, items and progress, and what the caller may do.
 
 use chrono::{Duration, Utc};
-use course_service::domain::course::CourseEvent;
-use course_service::domain::seats::SeatsEvent;
 use serde_json::{Value, json};
 
 use crate::api::{ADA, BOB, NOBODY, ROOT, SAM, TIM, code_of, text};
-use crate::facts;
 use crate::support::{self, TestApp};
 
 #[tokio::test]
@@ -18,12 +15,12 @@ async fn nodes_are_what_the_caller_may_see_in_the_order_of_their_ids() {
     let hidden = app.module(&course, "hidden").await;
     let input = json!({ "courseId": course, "moduleId": hidden, "state": "UNPUBLISHED" });
     app.done(ADA, "updateModule", input, "module { id }").await;
-    let item = facts::item(&app.pool, &course, &module, true).await;
-    let secret = facts::item(&app.pool, &course, &module, true).await;
-    facts::hide(&app.pool, &course, &module, &secret).await;
-    let inner = facts::item(&app.pool, &course, &hidden, true).await;
+    let item = app.item(&course, &module, true).await;
+    let secret = app.item(&course, &module, true).await;
+    app.hide(&course, &secret).await;
+    let inner = app.item(&course, &hidden, true).await;
     let enrollment = text(&app.enroll(SAM, &course).await["id"]);
-    facts::settled(&app.pool).await;
+    app.settled().await;
     let ids = [
         &inner,
         &course,
@@ -88,10 +85,10 @@ async fn what_is_not_published_shows_to_managers_who_ask_for_it() {
     let hidden = app.module(&course, "hidden").await;
     let input = json!({ "courseId": course, "moduleId": hidden, "state": "UNPUBLISHED" });
     app.done(ADA, "updateModule", input, "module { id }").await;
-    let item = facts::item(&app.pool, &course, &module, true).await;
-    let secret = facts::item(&app.pool, &course, &module, false).await;
-    facts::hide(&app.pool, &course, &module, &secret).await;
-    facts::settled(&app.pool).await;
+    let item = app.item(&course, &module, true).await;
+    let secret = app.item(&course, &module, false).await;
+    app.hide(&course, &secret).await;
+    app.settled().await;
     let query = "query($id: ID!, $module: ID!, $all: Boolean!) { \
         course(id: $id) { modules(includeUnpublished: $all) { nodes { id items { id } } totalCount } } \
         module(id: $module) { items { id kind position required state url video { id } assessment { id } \
@@ -128,7 +125,7 @@ async fn pages_of_modules_go_both_ways_and_follow_a_module_that_moves() {
     for title in ["a", "b", "c", "d", "e"] {
         ids.push(app.module(&course, title).await);
     }
-    facts::settled(&app.pool).await;
+    app.settled().await;
     let query = "query($id: ID!, $first: Int, $after: String, $last: Int, $before: String) { course(id: $id) { \
         modules(first: $first, after: $after, last: $last, before: $before) \
         { nodes { id } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } } }";
@@ -149,17 +146,16 @@ async fn pages_of_modules_go_both_ways_and_follow_a_module_that_moves() {
     // One comes in front of what was seen: the next page is the same all the same.
     let input = json!({ "courseId": course, "title": "new", "position": 0 });
     let new = text(&app.done(ADA, "addModule", input, "module { id }").await["module"]["id"]);
-    facts::settled(&app.pool).await;
+    app.settled().await;
     let (next, _) = page(json!({ "first": 2, "after": info["endCursor"] })).await;
     assert_eq!(next, ids[2..4]);
     // And where the last that was seen goes away, it goes on where it stood.
-    let gone = course_service::domain::ModuleId::parse(&ids[1], "id").unwrap();
-    facts::of_course(&app.pool, &course, CourseEvent::ModuleRemoved { module_id: gone }).await;
+    let input = json!({ "courseId": course, "moduleId": ids[1] });
+    app.done(ADA, "removeModule", input, "course { id }").await;
     let order = [&ids[4], &new, &ids[0], &ids[2], &ids[3]];
-    let module_ids =
-        order.map(|id| course_service::domain::ModuleId::parse(id, "id").unwrap()).to_vec();
-    facts::of_course(&app.pool, &course, CourseEvent::ModulesReordered { module_ids }).await;
-    facts::settled(&app.pool).await;
+    let input = json!({ "courseId": course, "moduleIds": order });
+    app.done(ADA, "reorderModules", input, "course { id }").await;
+    app.settled().await;
     let (all, _) = page(json!({})).await;
     assert_eq!(all.iter().collect::<Vec<_>>(), order);
     let (next, _) = page(json!({ "after": info["endCursor"] })).await;
@@ -172,7 +168,7 @@ async fn progress_counts_the_required_items_that_the_course_shows_now() {
     let course = app.published_course("ALG-1", None).await;
     app.enroll(SAM, &course).await;
     let progress = async || {
-        facts::settled(&app.pool).await;
+        app.settled().await;
         let query = "query($id: ID!) { course(id: $id) { viewerEnrollment { status \
                      progress { requiredItems completedItems percent lastActivityAt } } } }";
         let mut data = app.query(SAM, query, json!({ "id": course })).await;
@@ -189,16 +185,16 @@ async fn progress_counts_the_required_items_that_the_course_shows_now() {
     for (module, required) in
         [(&one, true), (&one, true), (&two, true), (&two, true), (&two, false)]
     {
-        items.push(facts::item(&app.pool, &course, module, required).await);
+        items.push(app.item(&course, module, required).await);
     }
     assert_eq!(progress().await, ([4.0, 0.0, 0.0], false));
     for item in [&items[0], &items[4], &items[0]] {
-        facts::completed(&app.pool, &course, "sam", item).await;
+        app.complete(SAM, &course, item).await;
     }
     assert_eq!(progress().await, ([4.0, 1.0, 25.0], true));
-    facts::hide(&app.pool, &course, &one, &items[0]).await;
+    app.hide(&course, &items[0]).await;
     assert_eq!(progress().await, ([3.0, 0.0, 0.0], true));
-    facts::completed(&app.pool, &course, "sam", &items[1]).await;
+    app.complete(SAM, &course, &items[1]).await;
     let input = json!({ "courseId": course, "moduleId": two, "state": "UNPUBLISHED" });
     app.done(ADA, "updateModule", input, "module { id }").await;
     assert_eq!(progress().await, ([1.0, 1.0, 100.0], true));
@@ -228,8 +224,7 @@ async fn course_in(app: &TestApp, state: &str) -> String {
         app.done(ADA, "deleteCourse", input, "course { id }").await;
     }
     if state == "archived" {
-        facts::of_course(&app.pool, &course, CourseEvent::CourseArchived {}).await;
-        facts::record(&app.pool, &course, &course, SeatsEvent::SeatsClosed {}).await;
+        app.done(ADA, "archiveCourse", json!({ "courseId": course }), "course { id }").await;
     }
     course
 }
@@ -266,9 +261,9 @@ async fn what_a_caller_may_do_is_what_the_mutations_then_do() {
     let mut seen = 0;
     for state in states {
         let course = course_in(&app, state).await;
-        facts::settled(&app.pool).await;
+        app.settled().await;
         for token in [NOBODY, SAM, TIM, "student:zoe", BOB, ADA, ROOT] {
-            facts::settled(&app.pool).await;
+            app.settled().await;
             let data = app.query(token, query, json!({ "id": course })).await;
             if data["course"].is_null() {
                 continue; // who does not see it is told nothing

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use course_service::app::database;
-use course_service::domain::course::{CourseAction, CourseEvent, CoursePatch};
+use course_service::domain::course::{
+    CourseAction, CoursePatch, ItemKind, ItemPatch, NewItem, PublicationState,
+};
 use course_service::domain::values::Patch;
 use course_service::domain::{
     Course, CourseId, Enrollment, EnrollmentId, ItemId, ModuleId, Seats, StreamType, UserId,
@@ -23,7 +25,6 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::facts;
 use crate::instance::{Instance, Proxy, waits_for_a_lock, whole_log};
 use crate::support;
 
@@ -74,32 +75,49 @@ fn run_all(pool: &PgPool, head: &Head, stop: &CancellationToken) -> Vec<Runner> 
     runners
 }
 
-/// What no command does yet: items that come, move, change and go, a module that goes, items that are completed.
+/// Items that come, move, change and go, a module that goes, items that are completed.
 async fn items(instance: &Instance, course: &CourseId, what: u64) {
-    let (pool, id) = (&instance.pool, course.as_str());
-    let module = ModuleId::from_uuid(Uuid::now_v7());
-    let action = CourseAction::AddModule {
-        module_id: module.clone(),
-        title: "with items".to_owned(),
+    let change = async |action| {
+        instance.course(course, None, action).await.unwrap();
+    };
+    let module_id = ModuleId::from_uuid(Uuid::now_v7());
+    let title = "with items".to_owned();
+    let module = CourseAction::AddModule {
+        module_id: module_id.clone(),
+        title: title.clone(),
         summary: None,
         position: Some(0),
     };
-    instance.course(course, None, action).await.unwrap();
+    change(module).await;
     let mut item_ids = Vec::new();
-    for required in [true, false, true] {
-        let item = facts::item(pool, id, module.as_str(), required).await;
-        facts::completed(pool, id, &format!("s{}", item_ids.len()), &item).await;
-        facts::completed(pool, id, "s0", &item).await;
-        item_ids.push(ItemId::parse(&item, "id").unwrap());
+    for (student, required) in [("s0", true), ("s1", false), ("s2", true)] {
+        let item_id = ItemId::from_uuid(Uuid::now_v7());
+        let item = NewItem {
+            id: item_id.clone(),
+            kind: ItemKind::Page,
+            title: title.clone(),
+            required,
+            position: Some(0),
+            url: None,
+            video_id: None,
+            assessment_id: None,
+        };
+        change(CourseAction::AddItem { module_id: module_id.clone(), item: Box::new(item) }).await;
+        for student in [student, "s0"] {
+            let _ = instance.enroll(course, student, true).await; // who has a seat, or gets one, is done with it
+            let _ = instance.complete(course, student, &item_id).await;
+        }
+        item_ids.push(item_id);
     }
-    facts::hide(pool, id, module.as_str(), item_ids[1].as_str()).await;
-    let event = match what {
-        0 => CourseEvent::ModuleRemoved { module_id: module },
-        1 => CourseEvent::ModuleItemRemoved { module_id: module, item_id: item_ids[0].clone() },
-        2 => CourseEvent::ModuleItemsReordered { module_id: module, item_ids },
-        _ => CourseEvent::ModulesReordered { module_ids: vec![module] },
+    let state = Patch::Set(PublicationState::Unpublished);
+    let patch = ItemPatch { state, ..ItemPatch::default() };
+    change(CourseAction::UpdateItem { item_id: item_ids[1].clone(), patch }).await;
+    let last = match what {
+        0 => CourseAction::RemoveModule { module_id },
+        1 => CourseAction::RemoveItem { item_id: item_ids[0].clone() },
+        _ => CourseAction::ReorderItems { module_id, item_ids },
     };
-    facts::of_course(pool, id, event).await;
+    change(last).await;
 }
 
 /// Something of everything: courses, modules, enrollments, withdrawals, promotions, renames, deletions.

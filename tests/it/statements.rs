@@ -19,7 +19,6 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::api::{ADA, NOBODY, SAM};
-use crate::facts;
 use crate::support::{self, TestApp};
 
 /// Counts the statements that sqlx logs inside of the span of a request.
@@ -102,14 +101,14 @@ async fn world(app: &TestApp) -> (Vec<String>, Vec<String>) {
         let course = app.published_course(&format!("C{number}"), Some(5)).await;
         for title in ["a", "b"] {
             let module = app.module(&course, title).await;
-            others.push(facts::item(&app.pool, &course, &module, true).await);
+            others.push(app.item(&course, &module, true).await);
             others.push(module);
         }
         let enrollment = app.enroll(SAM, &course).await;
         others.push(enrollment["id"].as_str().unwrap().to_owned());
         courses.push(course);
     }
-    facts::settled(&app.pool).await;
+    app.settled().await;
     (courses, others)
 }
 

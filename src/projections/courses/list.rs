@@ -1,7 +1,7 @@
 //! Lists of courses: filtered, searched, sorted, in pages.
 //!
-//! The statement is built from fixed fragments with only the conditions in use, and planned with its parameters: a
-//! plan that fits every caller would read the whole table. A list is made of arms, one for each status that the caller
+//! The statement is built from fixed fragments with only the conditions in use, and where it has some it is planned
+//! with its parameters: a plan that fits every filter would read the whole table. A list is made of arms, one for each status that the caller
 //! may see, because each of them can be read in its order from an index; "published or mine" as one condition cannot.
 
 use chrono::{DateTime, Utc};
@@ -139,7 +139,13 @@ impl CourseList {
         }
         let mut query = QueryBuilder::default();
         self.push_page(&mut query, page, false);
-        query.build_query_as().persistent(false).fetch_all(pool).await
+        query.build_query_as().persistent(self.is_plain()).fetch_all(pool).await
+    }
+
+    /// Whether one plan fits whatever the parameters are, which then are only those of a cursor.
+    fn is_plain(&self) -> bool {
+        let own = matches!(self.sight, Sight::Teacher(_));
+        !own && self.text.is_none() && self.filter == CourseFilter::default()
     }
 
     /// For each of these instructors a page of the courses that they teach.

@@ -1,4 +1,5 @@
 // Sends operations: what comes back is data, a refusal of the domain, or a failure of the request.
+import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { TypedDocumentString } from './generated.js';
 
@@ -56,8 +57,6 @@ export function given<T>(object: T | null | undefined): T {
   return object;
 }
 
-/** After these a mutation has certainly not been carried out. */
-const NOT_DONE = ['RATE_LIMITED', 'USER_SERVICE_UNAVAILABLE'];
 const ATTEMPTS = 4;
 const FIRST_PAUSE_MS = 100;
 
@@ -70,24 +69,24 @@ export class Client {
 
   /** Reads. What may succeed later is tried again: reading twice harms nobody. */
   query<R, V>(document: TypedDocumentString<R, V>, variables: V): Promise<R> {
-    return this.send(document, variables, (error) => error.retryable);
+    return this.send(document, variables);
   }
 
-  /** Writes. Tried again only where the first attempt has certainly changed nothing. */
-  mutate<R, V>(document: TypedDocumentString<R, V>, variables: V): Promise<R> {
-    return this.send(document, variables, ({ code }) => NOT_DONE.includes(code));
-  }
-
-  private async send<R, V>(
-    document: TypedDocumentString<R, V>,
-    variables: V,
-    again: (error: RequestFailed) => boolean,
+  /** Writes. Every attempt has the same key, so whatever became of one, it happens once. */
+  mutate<R, I extends { idempotencyKey?: unknown }>(
+    document: TypedDocumentString<R, { input: I }>,
+    input: Omit<I, 'idempotencyKey'>,
   ): Promise<R> {
+    const once = { ...input, idempotencyKey: randomUUID() } as unknown as I;
+    return this.send(document, { input: once });
+  }
+
+  private async send<R, V>(document: TypedDocumentString<R, V>, variables: V): Promise<R> {
     for (let attempt = 1; ; attempt += 1) {
       try {
         return await this.once(document, variables);
       } catch (error) {
-        if (!(error instanceof RequestFailed) || !again(error) || attempt === ATTEMPTS) throw error;
+        if (!(error instanceof RequestFailed) || !error.retryable || attempt === ATTEMPTS) throw error;
         this.say(`${error.code}: trying again`);
         // Longer each time, and never in step with others.
         await pause(FIRST_PAUSE_MS * 2 ** (attempt - 1) * (0.5 + Math.random()));

@@ -12,18 +12,20 @@ const student = new Client(url, sam, say);
 /** Creates a course with one module and publishes it. */
 async function offer(code: string, title: string, module: string) {
   const input = { code, title, capacity: 20, tags: ['example'] };
-  const created = await instructor.mutate(operations.CreateCourseDocument, { input });
+  const created = await instructor.mutate(operations.CreateCourseDocument, input);
   const course = given(done(created.createCourse).course);
   say(`created ${course.code}, ${course.status}, version ${course.version}`);
 
   const added = await instructor.mutate(operations.AddModuleDocument, {
-    input: { courseId: course.id, title: module },
+    courseId: course.id,
+    title: module,
   });
   const { title: of, position } = given(done(added.addModule).module);
   say(`added module ${position}: ${of}`);
 
   const published = await instructor.mutate(operations.PublishCourseDocument, {
-    input: { courseId: course.id },
+    courseId: course.id,
+    expectedVersion: course.version + 1, // the module was one change
   });
   const payload = done(published.publishCourse);
   say(`published ${given(payload.course).code}, ${given(payload.course).status}`);
@@ -47,8 +49,7 @@ async function list(minPosition: string) {
 
 async function enroll(courseId: string) {
   try {
-    const variables = { input: { courseId } };
-    const { enrollStudent } = await student.mutate(operations.EnrollStudentDocument, variables);
+    const { enrollStudent } = await student.mutate(operations.EnrollStudentDocument, { courseId });
     const enrollment = given(done(enrollStudent).enrollment);
     say(`enrolled ${enrollment.student.id}, ${enrollment.status}`);
   } catch (error) {
