@@ -25,11 +25,10 @@ mod user;
 
 use std::time::Duration;
 
-use async_graphql::{EmptySubscription, SDLExportOptions, SchemaBuilder};
+use async_graphql::{EmptySubscription, Request, Response, SDLExportOptions, SchemaBuilder};
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
-use self::batch::Batches;
 pub use self::context::{Caller, IdentityFailure, RequestIds};
 pub use self::error::error_codes_markdown;
 pub use self::limits::Limits;
@@ -38,8 +37,21 @@ use self::query::Query;
 use crate::commands::Commands;
 use crate::projections::Checkpoints;
 
+type Types = async_graphql::Schema<Query, Mutation, EmptySubscription>;
+
 /// The schema with everything that it needs.
-pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
+#[derive(Clone)]
+pub struct Schema {
+    types: Types,
+    pool: PgPool,
+}
+
+impl Schema {
+    /// Runs a request. It must have passed the limits.
+    async fn execute(&self, request: Request) -> Response {
+        batch::execute(&self.types, &self.pool, request).await
+    }
+}
 
 /// What the API stands on.
 pub struct Parts {
@@ -58,24 +70,19 @@ const READ_YOUR_WRITES: Duration = Duration::from_secs(1);
 
 /// The types of the schema: a subgraph of a federation.
 fn types() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
-    Schema::build(Query::default(), Mutation::default(), EmptySubscription)
+    Types::build(Query::default(), Mutation::default(), EmptySubscription)
         .enable_federation()
         .override_output_type_description::<DateTime<Utc>>("An instant in RFC 3339, in UTC.")
 }
 
 /// The schema on these parts.
 pub fn schema(parts: Parts) -> Schema {
-    let builder = types()
-        .extension(Batches::new(parts.pool.clone()))
-        .data(parts.pool)
-        .data(parts.checkpoints)
-        .data(parts.commands);
-    if parts.introspection {
-        builder.finish()
-    } else {
+    let mut builder = types().data(parts.pool.clone()).data(parts.checkpoints).data(parts.commands);
+    if !parts.introspection {
         // Nor may a wrong name be answered with those that are nearly right.
-        builder.disable_introspection().disable_suggestions().finish()
+        builder = builder.disable_introspection().disable_suggestions();
     }
+    Schema { types: builder.finish(), pool: parts.pool }
 }
 
 /// The schema as text, sorted. Needs no database.

@@ -11,85 +11,55 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use async_graphql::async_trait::async_trait;
 use async_graphql::dataloader::DataLoader;
-use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute};
-use async_graphql::{Data, Response};
+use async_graphql::{Request, Response};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::task::AtomicWaker;
 use sqlx::PgPool;
 
+use super::Types;
 use super::loader::ReadModels;
 
 type Read = BoxFuture<'static, ()>;
 
-/// Gives each request its [`DataLoader`] of [`ReadModels`].
-pub(super) struct Batches {
-    pool: PgPool,
-}
+/// Runs a request with a [`DataLoader`] of [`ReadModels`] of its own. Not as an extension of async-graphql: with one it
+/// takes a longer way through every field.
+pub(super) async fn execute(types: &Types, pool: &PgPool, request: Request) -> Response {
+    let waiting: Arc<Mutex<Vec<Read>>> = Arc::default();
+    let begin = {
+        let waiting = waiting.clone();
+        move |read: Read| waiting.lock().unwrap_or_else(PoisonError::into_inner).push(read)
+    };
+    let read_models = DataLoader::new(ReadModels { pool: pool.clone() }, begin);
+    let request = request.data(read_models.delay(Duration::ZERO).max_batch_size(usize::MAX));
 
-impl Batches {
-    /// Reads from this database.
-    pub(super) fn new(pool: PgPool) -> Self {
-        Self { pool }
-    }
-}
-
-impl ExtensionFactory for Batches {
-    fn create(&self) -> Arc<dyn Extension> {
-        Arc::new(Batch { pool: self.pool.clone() })
-    }
-}
-
-struct Batch {
-    pool: PgPool,
-}
-
-#[async_trait]
-impl Extension for Batch {
-    async fn execute(
-        &self,
-        ctx: &ExtensionContext<'_>,
-        operation_name: Option<&str>,
-        next: NextExecute<'_>,
-    ) -> Response {
-        let waiting: Arc<Mutex<Vec<Read>>> = Arc::default();
-        let begin = {
-            let waiting = waiting.clone();
-            move |read: Read| waiting.lock().unwrap_or_else(PoisonError::into_inner).push(read)
-        };
-        let read_models = DataLoader::new(ReadModels { pool: self.pool.clone() }, begin);
-        let mut data = Data::default();
-        data.insert(read_models.delay(Duration::ZERO).max_batch_size(usize::MAX));
-
-        let signal = Arc::new(Signal::default());
-        let waker = Waker::from(signal.clone());
-        let mut request = pin!(next.run_with_data(ctx, operation_name, data));
-        let mut reads = FuturesUnordered::new();
-        poll_fn(|cx| {
-            loop {
-                signal.task.register(cx.waker());
-                signal.woken.store(false, Ordering::SeqCst);
-                let resolved = request.as_mut().poll(&mut Context::from_waker(&waker));
-                if let Poll::Ready(response) = resolved {
-                    return Poll::Ready(response);
-                }
-                // A request that has woken itself has only paused, as large lists do, and goes on at the next turn.
-                // While others are read, more keys may come from what they bring.
-                if reads.is_empty() && !signal.woken.load(Ordering::SeqCst) {
-                    reads.extend(waiting.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
-                }
-                match reads.poll_next_unpin(cx) {
-                    // Somebody has what they waited for.
-                    Poll::Ready(Some(())) => {}
-                    Poll::Ready(None) | Poll::Pending => return Poll::Pending,
-                }
+    let signal = Arc::new(Signal::default());
+    let waker = Waker::from(signal.clone());
+    let mut request = pin!(types.execute(request));
+    let mut reads = FuturesUnordered::new();
+    poll_fn(|cx| {
+        loop {
+            signal.task.register(cx.waker());
+            signal.woken.store(false, Ordering::SeqCst);
+            let resolved = request.as_mut().poll(&mut Context::from_waker(&waker));
+            if let Poll::Ready(response) = resolved {
+                return Poll::Ready(response);
             }
-        })
-        .await
-    }
+            // A request that has woken itself has only paused, as large lists do, and goes on at the next turn.
+            // While others are read, more keys may come from what they bring.
+            if reads.is_empty() && !signal.woken.load(Ordering::SeqCst) {
+                reads.extend(waiting.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
+            }
+            match reads.poll_next_unpin(cx) {
+                // Somebody has what they waited for.
+                Poll::Ready(Some(())) => {}
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await
 }
 
 /// Wakes the task of a request, and remembers that it did.

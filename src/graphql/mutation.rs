@@ -19,7 +19,7 @@ use self::module::ModuleMutation;
 
 /// Writes.
 #[derive(MergedObject, Default)]
-pub struct Mutation(
+pub(super) struct Mutation(
     CourseMutation,
     LifecycleMutation,
     InstructorMutation,

@@ -28,7 +28,7 @@ const MAX_IDS: usize = 100;
 
 /// Reads.
 #[derive(MergedObject, Default)]
-pub struct Query(Reads, Entities);
+pub(super) struct Query(Reads, Entities);
 
 impl Query {
     /// The reads of a payload.

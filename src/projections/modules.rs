@@ -223,16 +223,27 @@ pub async fn pages(
     let behind = page.from.as_ref().map_or_else(String::new, |_| {
         format!(
             "AND m.position {comparison} coalesce((SELECT f.position FROM {VIEW} f \
-             WHERE f.course_id = course.id AND f.module_id = $3), $4)"
+             WHERE f.course_id = m.course_id AND f.module_id = $2), $3)"
         )
     });
-    let sql = format!(
-        "SELECT page.* FROM unnest($1::text[]) AS course (id) \
-         CROSS JOIN LATERAL (SELECT m.* FROM {VIEW} m \
-            WHERE m.course_id = course.id {published} {behind} ORDER BY m.position {direction} LIMIT $2) AS page \
-         ORDER BY page.course_id, page.position {direction}"
+    let page_of = |course: &str| {
+        format!(
+            "SELECT m.* FROM {VIEW} m WHERE m.course_id = {course} {published} {behind} \
+             ORDER BY m.position {direction} LIMIT {}",
+            page.limit
+        )
+    };
+    // Postgres keeps the plan for one course, and plans anew for each list of courses.
+    let one = page_of("$1");
+    let many = format!(
+        "SELECT page.* FROM unnest($1::text[]) AS course (id) CROSS JOIN LATERAL ({}) AS page \
+         ORDER BY page.course_id, page.position {direction}",
+        page_of("course.id")
     );
-    let mut query = sqlx::query_as(&sql).bind(courses).bind(page.limit);
+    let mut query = match courses {
+        [course] => sqlx::query_as(&one).bind(course),
+        _ => sqlx::query_as(&many).bind(courses),
+    };
     if let Some(from) = &page.from {
         query = query.bind(&from.module_id).bind(from.position);
     }
