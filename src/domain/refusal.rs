@@ -104,7 +104,7 @@ pub enum Refusal {
     /// A course with this id exists already.
     #[error("a course with this id exists already")]
     CourseIdTaken,
-    /// Enrolling needs a published course.
+    /// Enrolling and completing items need a published course.
     #[error("the course is not published")]
     CourseNotPublished,
     /// No seat is free and the caller declined the waitlist.

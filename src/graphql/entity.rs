@@ -6,6 +6,7 @@ use super::context::caller;
 use super::course::{Course, visible_course};
 use super::enrollment::{Enrollment, visible_enrollment};
 use super::module::{Module, visible_module};
+use super::module_item::{ModuleItem, visible_item};
 use super::user::User;
 use crate::domain::EnrollmentId;
 
@@ -25,6 +26,12 @@ impl Entities {
     async fn module(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Module>> {
         caller(ctx)?;
         visible_module(ctx, &id).await
+    }
+
+    #[graphql(entity)]
+    async fn module_item(&self, ctx: &Context<'_>, id: ID) -> Result<Option<ModuleItem>> {
+        caller(ctx)?;
+        visible_item(ctx, &id).await
     }
 
     #[graphql(entity)]

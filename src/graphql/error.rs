@@ -73,8 +73,8 @@ catalogue! {
     CourseCodeTaken = "COURSE_CODE_TAKEN", retryable: false, "Choose another code.";
     /// A course with this id exists already.
     CourseIdTaken = "COURSE_ID_TAKEN", retryable: false, "Choose another id, or none.";
-    /// Enrolling needs a published course.
-    CourseNotPublished = "COURSE_NOT_PUBLISHED", retryable: false, "Publish it first.";
+    /// Enrolling and completing items need a published course.
+    CourseNotPublished = "COURSE_NOT_PUBLISHED", retryable: false, "Wait until the course is published.";
     /// Every seat is taken and the caller declined the waitlist.
     CourseFull = "COURSE_FULL", retryable: false, "Join the waitlist.";
     /// Outside of the enrollment window, or the course has no seats.

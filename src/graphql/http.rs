@@ -7,6 +7,7 @@
 
 mod accept;
 mod answer;
+mod documents;
 mod order;
 mod persisted;
 mod request;
@@ -26,6 +27,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::accept::{Kind, negotiate};
 use self::answer::{Answer, refuse};
+use self::documents::Documents;
 use self::persisted::Store;
 use self::request::{Envelope, Members, from_json, from_query, is_json};
 use super::error::ErrorCode;
@@ -40,6 +42,7 @@ struct Api {
     schema: Schema,
     limits: Limits,
     persisted: Arc<Store>,
+    documents: Arc<Documents>,
 }
 
 /// Who asks, in which type to answer, and until when.
@@ -55,7 +58,12 @@ pub fn router(schema: Schema, limits: Limits) -> Router {
     Router::new()
         .route("/graphql", get(read).post(write).options(options).fallback(other_method))
         .route("/graphiql/{name}", get(asset))
-        .with_state(Api { schema, limits, persisted: Arc::new(Store::new()) })
+        .with_state(Api {
+            schema,
+            limits,
+            persisted: Arc::new(Store::new()),
+            documents: Arc::new(Documents::new()),
+        })
 }
 
 async fn asset(Path(name): Path<String>, ids: Extension<RequestIds>) -> Response {

@@ -30,6 +30,7 @@ pub(super) enum ModuleItemKind {
 
 /// A video of the transcoding service.
 #[derive(Debug, Clone, SimpleObject)]
+#[graphql(unresolvable = "id")]
 pub(super) struct VideoAsset {
     /// The id that the transcoding service gave it.
     id: ID,

@@ -3,7 +3,7 @@
 use async_graphql::{ServerError, Value};
 use async_graphql_axum::GraphQLResponse;
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, VARY};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, VARY};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -72,7 +72,7 @@ impl Answer {
             let mut executed = async_graphql::Response::new(data);
             executed.errors = self.errors;
             let body = GraphQLResponse::from(executed);
-            return ([(CONTENT_TYPE, kind.content_type()), (VARY, "accept")], body).into_response();
+            return (headers(kind), body).into_response();
         }
         let refused = kind == Kind::GraphqlResponse || self.malformed;
         let status = if refused { StatusCode::BAD_REQUEST } else { StatusCode::OK };
@@ -100,11 +100,18 @@ pub(super) fn refuse(
     written(status, kind, &answer)
 }
 
+/// Whoever asks sees something else, and so does everybody a moment later: nothing on the way keeps it.
+fn headers(kind: Kind) -> [(HeaderName, &'static str); 3] {
+    [
+        (CONTENT_TYPE, kind.content_type()),
+        (CACHE_CONTROL, "no-store"),
+        (VARY, "accept, authorization"),
+    ]
+}
+
 fn written(status: StatusCode, kind: Kind, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
-        Ok(body) => {
-            (status, [(CONTENT_TYPE, kind.content_type()), (VARY, "accept")], body).into_response()
-        }
+        Ok(body) => (status, headers(kind), body).into_response(),
         Err(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, "an answer is not JSON");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()

@@ -45,8 +45,10 @@ impl Api {
     pub(super) fn check(&self, members: Members) -> Result<Checked, Refusal> {
         let Members { query, operation_name, mut variables, reference } = members;
         let found = self.persisted.find(query, reference).map_err(missing)?;
-        check_text(&found.text, self.limits.tokens).map_err(exceeded)?;
-        let document = parse_query(&found.text).map_err(ServerError::from)?;
+        let document = self.documents.of(&found.text, || {
+            check_text(&found.text, self.limits.tokens).map_err(exceeded)?;
+            parse_query(&found.text).map_err(ServerError::from)
+        })?;
         let operation = selected(&document, operation_name.as_deref());
         let absent = match operation {
             Some(operation) => coerce(operation, &mut variables)?,
