@@ -30,7 +30,7 @@ const FORGET_EVERY: Duration = Duration::from_mins(10);
 /// A caller's key for one command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey {
-    /// Hash of caller, kind of command and key: nothing that a caller chose stands in the database.
+    /// Hash of caller and role, kind of command and key: nothing that a caller chose stands in the database.
     key: String,
     /// Hash of the input.
     input: String,
@@ -45,7 +45,7 @@ impl IdempotencyKey {
         if !(1..=255).contains(&key.len()) {
             return Err(Refusal::invalid("idempotencyKey", "must be 1 to 255 bytes"));
         }
-        let scope = hash([caller.id.as_str(), kind, key]);
+        let scope = hash([caller.role.as_str(), caller.id.as_str(), kind, key]);
         Ok(Self { key: scope, input: hash([input.to_string().as_str()]) })
     }
 

@@ -18,6 +18,18 @@ pub enum Role {
     Other,
 }
 
+impl Role {
+    /// The role as it stands in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Student => "student",
+            Self::Instructor => "instructor",
+            Self::Admin => "admin",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// A validated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {

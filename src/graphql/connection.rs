@@ -1,7 +1,9 @@
 //! Connections as Relay wants them: which page is asked for, and what it says of its neighbours.
 
 use async_graphql::connection::PageInfo;
+use async_graphql::{Context, Result};
 
+use super::context::count_entries;
 use super::error::{ErrorCode, failure};
 
 /// The size of a page where it is not said.
@@ -28,10 +30,7 @@ pub(super) struct Asked<P> {
 
 impl Arguments {
     /// Reads them; `decode` knows the cursors of the list.
-    pub(super) fn read<P>(
-        self,
-        decode: impl FnOnce(&str) -> Option<P>,
-    ) -> async_graphql::Result<Asked<P>> {
+    pub(super) fn read<P>(self, decode: impl FnOnce(&str) -> Option<P>) -> Result<Asked<P>> {
         let invalid = |message: String| failure(ErrorCode::ValidationFailed, message);
         let forwards = self.first.is_some() || self.after.is_some();
         let backwards = self.last.is_some() || self.before.is_some();
@@ -64,16 +63,21 @@ impl<P> Asked<P> {
     }
 
     /// Cuts what was read to the page, in the order of the list.
-    pub(super) fn cut<T>(&self, mut rows: Vec<T>) -> (Vec<T>, Neighbours) {
+    pub(super) fn cut<T>(
+        &self,
+        ctx: &Context<'_>,
+        mut rows: Vec<T>,
+    ) -> Result<(Vec<T>, Neighbours)> {
         let more = rows.len() > self.size;
         rows.truncate(self.size);
+        count_entries(ctx, rows.len())?;
         let neighbours = if self.backwards {
             rows.reverse();
             Neighbours { previous: more, next: self.from.is_some() }
         } else {
             Neighbours { previous: self.from.is_some(), next: more }
         };
-        (rows, neighbours)
+        Ok((rows, neighbours))
     }
 }
 

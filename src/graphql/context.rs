@@ -1,7 +1,9 @@
 //! What a request brings along (who calls, and the ids that tie its traces together), and what resolvers ask of the
 //! log: to wait until the read models have seen a position, and when an event was recorded.
 
-use async_graphql::{Context, Result};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_graphql::{Context, ErrorExtensions, Result};
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
@@ -40,6 +42,32 @@ pub struct RequestIds {
     pub correlation_id: String,
     /// The W3C trace context, where the request had one.
     pub traceparent: Option<String>,
+}
+
+/// How many entries the lists of a request may have, all together: a list without pages inside of another multiplies,
+/// which the document does not show.
+pub(super) struct Entries {
+    limit: usize,
+    left: AtomicUsize,
+}
+
+impl Entries {
+    /// At most this many.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, left: AtomicUsize::new(limit) }
+    }
+}
+
+/// Counts the entries of a list before they are answered; refuses what would be too many.
+pub(super) fn count_entries(ctx: &Context<'_>, count: usize) -> Result<()> {
+    let entries = ctx.data::<Entries>()?;
+    let fits = |left: usize| left.checked_sub(count);
+    if entries.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok() {
+        return Ok(());
+    }
+    let message = format!("the lists of the answer would have more than {} entries", entries.limit);
+    let error = failure(ErrorCode::LimitExceeded, message);
+    Err(error.extend_with(|_, extensions| extensions.set("limit", "complexity")))
 }
 
 /// The caller, or why there is none.

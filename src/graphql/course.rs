@@ -14,7 +14,7 @@ pub(super) use self::list::{
 };
 use self::permissions::CoursePermissions;
 use super::connection::Arguments;
-use super::context::{caller, recorded_at, settle, sight};
+use super::context::{caller, count_entries, recorded_at, settle, sight};
 use super::enrollment::{
     Enrollment, EnrollmentConnection, EnrollmentFilter, enrollments_of_course, visible_enrollment,
 };
@@ -176,23 +176,14 @@ impl Course {
         }
     }
 
-    /// Waits until the read models show what a command has just done.
-    async fn settled(&self, ctx: &Context<'_>) -> Result<()> {
-        match self.source {
-            Source::Row { .. } => Ok(()),
-            Source::Committed { position, .. } => settle(ctx, position).await,
-        }
-    }
-
-    /// The course as the read model has it.
-    async fn read(&self, ctx: &Context<'_>) -> Result<(Cow<'_, Self>, Seats)> {
-        if let Source::Row { seats, .. } = &self.source {
-            return Ok((Cow::Borrowed(self), seats.clone()));
-        }
-        self.settled(ctx).await?;
-        let course = existing_course(ctx, &self.id).await?;
-        let Source::Row { seats, .. } = course.source.clone() else { return Err(not_there()) };
-        Ok((Cow::Owned(course), seats))
+    /// The course as the read model has it. Of one that a command has just left: once the read models show it, and only to
+    /// who may still see it, because one who repeats a command may have lost that since.
+    async fn current(&self, ctx: &Context<'_>) -> Result<Cow<'_, Self>> {
+        let Source::Committed { position, .. } = self.source else {
+            return Ok(Cow::Borrowed(self));
+        };
+        settle(ctx, position).await?;
+        Ok(Cow::Owned(shown_course(ctx, &self.id).await?))
     }
 
     async fn recorded_at(&self, ctx: &Context<'_>, sequence: u64) -> Result<DateTime<Utc>> {
@@ -219,6 +210,12 @@ pub(super) async fn visible_course(ctx: &Context<'_>, id: &str) -> Result<Option
     Ok(row.filter(|row| sight.sees(row)).map(Course::from_row))
 }
 
+/// The course with this id; an error where the caller may not see it.
+pub(super) async fn shown_course(ctx: &Context<'_>, id: &str) -> Result<Course> {
+    let course = visible_course(ctx, id).await?;
+    course.ok_or_else(|| failure(ErrorCode::NotFound, "no such course"))
+}
+
 /// The course of something that the caller sees, whether they would find the course by itself or not.
 pub(super) async fn existing_course(ctx: &Context<'_>, id: &str) -> Result<Course> {
     let row = load(ctx, CourseKey(id.to_owned())).await?;
@@ -233,12 +230,16 @@ fn not_there() -> async_graphql::Error {
 impl Course {
     /// How many seats there are and who wants them.
     async fn seats(&self, ctx: &Context<'_>) -> Result<Seats> {
-        Ok(self.read(ctx).await?.1)
+        match &self.current(ctx).await?.source {
+            Source::Row { seats, .. } => Ok(seats.clone()),
+            Source::Committed { .. } => Err(not_there()),
+        }
     }
 
     /// Who teaches it; never empty.
-    async fn instructors(&self) -> Vec<User> {
-        self.instructor_ids.iter().map(|id| User::by_id(id)).collect()
+    async fn instructors(&self, ctx: &Context<'_>) -> Result<Vec<User>> {
+        count_entries(ctx, self.instructor_ids.len())?;
+        Ok(self.instructor_ids.iter().map(|id| User::by_id(id)).collect())
     }
 
     /// Its modules in order.
@@ -257,8 +258,7 @@ impl Course {
         include_unpublished: bool,
     ) -> Result<ModuleConnection> {
         let arguments = Arguments { first, after, last, before };
-        let all = include_unpublished && self.managed_by_caller(ctx)?;
-        self.settled(ctx).await?;
+        let all = include_unpublished && self.current(ctx).await?.managed_by_caller(ctx)?;
         page_of_modules(ctx, &self.id, all, arguments).await
     }
 
@@ -274,15 +274,14 @@ impl Course {
         #[graphql(desc = "Which of them.")] filter: Option<EnrollmentFilter>,
     ) -> Result<EnrollmentConnection> {
         let arguments = Arguments { first, after, last, before };
-        let all = self.managed_by_caller(ctx)?;
-        self.settled(ctx).await?;
+        let all = self.current(ctx).await?.managed_by_caller(ctx)?;
         enrollments_of_course(ctx, &self.id, all, filter, arguments).await
     }
 
     /// The caller's own enrollment, where there is one.
     async fn viewer_enrollment(&self, ctx: &Context<'_>) -> Result<Option<Enrollment>> {
         let Some(actor) = caller(ctx)? else { return Ok(None) };
-        self.settled(ctx).await?;
+        self.current(ctx).await?;
         match CourseId::parse(&self.id, "id") {
             Ok(course) => visible_enrollment(ctx, &EnrollmentId::of(&course, &actor.id)).await,
             Err(_) => Ok(None),
@@ -291,8 +290,9 @@ impl Course {
 
     /// What the caller may do with it now, by the rules that the mutations follow.
     async fn viewer_can(&self, ctx: &Context<'_>) -> Result<CoursePermissions> {
-        let (course, seats) = self.read(ctx).await?;
-        permissions::of_caller(ctx, &course, &seats).await
+        let course = self.current(ctx).await?;
+        let Source::Row { seats, .. } = &course.source else { return Err(not_there()) };
+        permissions::of_caller(ctx, &course, seats).await
     }
 
     /// When it was created.

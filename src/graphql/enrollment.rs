@@ -10,7 +10,7 @@ pub(super) use self::list::{
     page_of_enrollments,
 };
 use super::context::{caller, recorded_at, settle};
-use super::course::{Course, existing_course};
+use super::course::{Course, existing_course, shown_course};
 use super::loader::{CourseKey, EnrollmentKey, RequiredKey, WaitlistKey, load};
 use super::user::User;
 use crate::domain::enrollment::EnrollmentStatus as Status;
@@ -171,9 +171,13 @@ pub(super) async fn visible_enrollment(
 
 #[ComplexObject]
 impl Enrollment {
-    /// The course. Whoever sees the enrollment sees it, also when it is no longer public.
+    /// The course. Whoever sees the enrollment sees it, also when it is no longer public; of one that was withdrawn only
+    /// who may see the course anyway.
     async fn course(&self, ctx: &Context<'_>) -> Result<Course> {
         self.settled(ctx).await?;
+        if self.status == EnrollmentStatus::Withdrawn {
+            return shown_course(ctx, &self.course_id).await;
+        }
         existing_course(ctx, &self.course_id).await
     }
 

@@ -1,7 +1,7 @@
 //! From inputs to domain values.
 
 use async_graphql::{ID, MaybeUndefined};
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::domain::values::Patch;
 use crate::domain::{Refusal, UserId};
@@ -15,9 +15,9 @@ pub(super) fn patch<T, U>(input: MaybeUndefined<T>, convert: impl FnOnce(T) -> U
     }
 }
 
-/// Instants are kept to the millisecond, as they travel on Kafka.
+/// Instants are kept to the millisecond, as they travel on Kafka. A leap second is the second behind it, as in Postgres.
 pub(super) fn instant(instant: DateTime<Utc>) -> DateTime<Utc> {
-    instant.trunc_subsecs(3)
+    DateTime::from_timestamp_millis(instant.timestamp_millis()).unwrap_or(instant)
 }
 
 /// Users by id.

@@ -4,8 +4,8 @@ use async_graphql::{ComplexObject, Context, Enum, ID, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 
 use super::connection::{Arguments, connection};
-use super::context::{recorded_at, settle};
-use super::course::{Course, existing_course, visible_course};
+use super::context::{count_entries, recorded_at, settle};
+use super::course::{Course, existing_course, shown_course, visible_course};
 use super::cursor::{decode_module, encode_module};
 use super::loader::{ItemsKey, ModuleCountKey, ModuleKey, ModulesKey, load};
 use super::module_item::{self, ModuleItem};
@@ -83,7 +83,7 @@ pub(super) async fn page_of_modules(
     let page =
         ModulePage { limit: asked.limit(), backwards: asked.backwards, from: asked.from.clone() };
     let key = ModulesKey { course: course.clone(), all, page };
-    let (rows, neighbours) = asked.cut(load(ctx, key).await?.unwrap_or_default());
+    let (rows, neighbours) = asked.cut(ctx, load(ctx, key).await?.unwrap_or_default())?;
     let edge = |row: ModuleRow| {
         let place = ModulePlace { module_id: row.module_id.clone(), position: row.position };
         ModuleEdge { cursor: encode_module(&name, &place), node: Module::from_row(row, all) }
@@ -145,7 +145,7 @@ impl Module {
             position: i32::try_from(index).unwrap_or(i32::MAX),
             state: state.state.into(),
             course_id: course.to_string(),
-            all: true, // who changes a module manages its course
+            all: false, // asked anew
             times: Times::Committed {
                 position,
                 added_in: state.added_in,
@@ -159,16 +159,14 @@ impl Module {
         self.all
     }
 
-    /// The course that it belongs to: whoever sees the module may see it.
+    /// The course that it belongs to: whoever sees the module may see it, who has just changed it if they still may.
     pub(super) async fn read_course(&self, ctx: &Context<'_>) -> Result<Course> {
-        self.settled(ctx).await?;
-        existing_course(ctx, &self.course_id).await
-    }
-
-    async fn settled(&self, ctx: &Context<'_>) -> Result<()> {
         match self.times {
-            Times::Known { .. } => Ok(()),
-            Times::Committed { position, .. } => settle(ctx, position).await,
+            Times::Known { .. } => existing_course(ctx, &self.course_id).await,
+            Times::Committed { position, .. } => {
+                settle(ctx, position).await?;
+                shown_course(ctx, &self.course_id).await
+            }
         }
     }
 
@@ -187,10 +185,14 @@ impl Module {
     /// Its items in order, at most 500. Those that are not published only for instructors of the course and admins, where
     /// `modules` was asked for them, or the module by its id.
     async fn items(&self, ctx: &Context<'_>) -> Result<Vec<ModuleItem>> {
-        self.settled(ctx).await?;
-        let rows = load(ctx, ItemsKey(self.id.to_string())).await?.unwrap_or_default();
-        let shown = rows.into_iter().filter(|row| self.all || module_item::visible(row));
-        Ok(shown.map(|row| ModuleItem::from_row(row, self.all)).collect())
+        let all = match self.times {
+            Times::Known { .. } => self.all,
+            Times::Committed { .. } => self.read_course(ctx).await?.managed_by_caller(ctx)?,
+        };
+        let mut rows = load(ctx, ItemsKey(self.id.to_string())).await?.unwrap_or_default();
+        rows.retain(|row| all || module_item::visible(row));
+        count_entries(ctx, rows.len())?;
+        Ok(rows.into_iter().map(|row| ModuleItem::from_row(row, all)).collect())
     }
 
     /// When it was added.

@@ -131,7 +131,7 @@ impl ModuleItem {
                 .as_ref()
                 .map(|assessment| Assessment { id: id(assessment.as_str()) }),
             module_id: module.to_string(),
-            all: true, // who changes an item manages its course
+            all: false, // asked anew
             committed: Some(position),
         }
     }
@@ -151,12 +151,13 @@ pub(super) async fn visible_item(ctx: &Context<'_>, id: &str) -> Result<Option<M
 impl ModuleItem {
     /// The module that holds it.
     async fn module(&self, ctx: &Context<'_>) -> Result<Module> {
+        let gone = || failure(ErrorCode::NotFound, "no such module");
         if let Some(position) = self.committed {
             settle(ctx, position).await?;
+            return visible_module(ctx, &self.module_id).await?.ok_or_else(gone);
         }
         let row = load(ctx, ModuleKey(self.module_id.clone())).await?;
-        row.map(|row| Module::from_row(row, self.all))
-            .ok_or_else(|| failure(ErrorCode::ProjectionLagging, "the module is not there yet"))
+        row.map(|row| Module::from_row(row, self.all)).ok_or_else(gone)
     }
 
     /// The course that it belongs to.

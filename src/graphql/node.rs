@@ -41,9 +41,10 @@ pub(super) async fn node(ctx: &Context<'_>, id: &str) -> Result<Option<Node>> {
         visible_item(ctx, id),
         enrollment
     )?;
-    let course = course.map(|course| Node::Course(Box::new(course)));
-    Ok(course
-        .or(module.map(|module| Node::Module(Box::new(module))))
+    // The ids of courses may be chosen by who creates them: one that is also of something else stays that one's.
+    let module = module.map(|module| Node::Module(Box::new(module)));
+    Ok(module
         .or(item.map(|item| Node::ModuleItem(Box::new(item))))
-        .or(enrollment.map(|enrollment| Node::Enrollment(Box::new(enrollment)))))
+        .or(enrollment.map(|enrollment| Node::Enrollment(Box::new(enrollment))))
+        .or(course.map(|course| Node::Course(Box::new(course)))))
 }

@@ -264,12 +264,7 @@ impl Reads {
         self.ready(ctx, min_position.as_deref()).await?;
         Ok(caller(ctx)?.map(|actor| User {
             id: actor.id.as_str().into(),
-            role: match actor.role {
-                Role::Student => Some("student".to_owned()),
-                Role::Instructor => Some("instructor".to_owned()),
-                Role::Admin => Some("admin".to_owned()),
-                Role::Other => None,
-            },
+            role: (actor.role != Role::Other).then(|| actor.role.as_str().to_owned()),
         }))
     }
 }

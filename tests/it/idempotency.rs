@@ -220,3 +220,50 @@ async fn a_key_is_forgotten_after_a_day() {
     support::eventually("the key is forgotten", async || left().await == 0).await;
     assert_eq!(app.refused(ADA, "createCourse", input).await, "COURSE_CODE_TAKEN");
 }
+
+#[tokio::test]
+async fn who_repeats_a_mutation_sees_of_the_rest_only_what_they_may_see_by_now() {
+    let app = support::app().await;
+    let id = app.published_course("C-1", None).await;
+    let bob = json!({ "courseId": id, "instructorId": "bob" });
+    app.done(ADA, "assignInstructor", bob.clone(), OWN).await;
+    let module = json!({ "courseId": id, "title": "M", "idempotencyKey": "k" });
+    let update = json!({ "courseId": id, "title": "Two", "idempotencyKey": "k" });
+    let whole = "module { id title items { title } course { status } }";
+    let course = "course { id title modules(includeUnpublished: true) { nodes { title } } enrollments { totalCount } }";
+    let added = app.done(BOB, "addModule", module.clone(), "module { id }").await;
+    app.done(BOB, "updateCourse", update.clone(), "course { id }").await;
+    app.enroll(SAM, &id).await;
+    let module_id = text(&added["module"]["id"]);
+    let secret = app.item(&id, &module_id, true).await;
+    app.hide(&id, &secret).await;
+    app.module(&id, "hidden").await;
+
+    app.done(ADA, "removeInstructor", bob, OWN).await;
+    let again = app.no_op(BOB, "addModule", module.clone(), whole).await;
+    assert_eq!(again["module"]["items"], json!([]), "the items that everybody sees");
+    let again = app.no_op(BOB, "updateCourse", update.clone(), course).await;
+    assert_eq!(again["course"]["enrollments"]["totalCount"], 0, "their own");
+
+    app.done(ADA, "archiveCourse", json!({ "courseId": id }), OWN).await;
+    for (name, input, selection) in
+        [("addModule", &module, whole), ("updateCourse", &update, course)]
+    {
+        let kind = format!("{}{}Input", name[..1].to_uppercase(), &name[1..]);
+        let query = format!("mutation($i: {kind}!) {{ {name}(input: $i) {{ {selection} }} }}");
+        let answer = app.graphql(BOB, &query, json!({ "i": input })).await;
+        assert_eq!(crate::api::code_of(&answer), "NOT_FOUND", "{answer}");
+    }
+    // Their own fields are what they were.
+    let again = app.no_op(BOB, "updateCourse", update, "course { title status version }").await;
+    assert_eq!(again["course"]["title"], "Two");
+}
+
+#[tokio::test]
+async fn a_key_belongs_to_a_role_of_its_caller() {
+    let app = support::app().await;
+    let id = app.draft("C-1").await;
+    let input = json!({ "courseId": id, "title": "Two", "idempotencyKey": "k" });
+    app.done(ADA, "updateCourse", input.clone(), OWN).await;
+    assert_eq!(app.refused("student:ada", "updateCourse", input).await, "NOT_FOUND");
+}

@@ -1,6 +1,7 @@
 //! Objects by their global id, items and progress, and what the caller may do.
 
 use chrono::{Duration, Utc};
+use course_service::app::service::Roles;
 use serde_json::{Value, json};
 
 use crate::api::{ADA, BOB, NOBODY, ROOT, SAM, TIM, code_of, text};
@@ -291,4 +292,64 @@ async fn what_a_caller_may_do_is_what_the_mutations_then_do() {
         app.done(ADA, "updateCourse", json!({ "courseId": course, "title": "x" }), selection).await;
     let all = json!({ "update": true, "publish": true, "enroll": true });
     assert_eq!(payload["course"]["viewerCan"], all);
+}
+
+#[tokio::test]
+async fn an_id_that_a_course_took_over_stays_that_of_the_module() {
+    let app = support::app().await;
+    let course = app.published_course("ALG-1", None).await;
+    let module = app.module(&course, "first").await;
+    let input = json!({ "id": module, "code": "TAKEN", "title": "Taken over", "publish": true });
+    app.done(BOB, "createCourse", input, "course { id }").await;
+    app.settled().await;
+    let data = app
+        .query(NOBODY, "query($id: ID!) { node(id: $id) { __typename } }", json!({ "id": module }))
+        .await;
+    assert_eq!(data["node"]["__typename"], "Module");
+}
+
+#[tokio::test]
+async fn a_withdrawn_student_sees_no_more_of_a_course_than_everybody() {
+    let app = support::app().await;
+    let course = app.published_course("ALG-1", None).await;
+    let enrollment = text(&app.enroll(SAM, &course).await["id"]);
+    let input = json!({ "enrollmentId": enrollment });
+    app.done(SAM, "withdrawEnrollment", input, "enrollment { id }").await;
+    let query = "query($id: ID!) { enrollment(id: $id) { status course { title } } }";
+    app.settled().await;
+    let data = app.query(SAM, query, json!({ "id": enrollment })).await;
+    assert_eq!(data["enrollment"]["course"]["title"], "ALG-1");
+    app.done(ADA, "unpublishCourse", json!({ "courseId": course }), "course { id }").await;
+    app.settled().await;
+    let answer = app.graphql(SAM, query, json!({ "id": enrollment })).await;
+    assert_eq!(code_of(&answer), "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn lists_without_pages_inside_of_one_another_are_bounded() {
+    let settings = [("GRAPHQL_MAX_COMPLEXITY", "300")];
+    let roles = Roles { bridge: false, ..Roles::ALL };
+    let app = support::start(&settings, roles).await;
+    let course = app.published_course("ALG-1", None).await;
+    let module = app.module(&course, "first").await;
+    for _ in 0..10 {
+        app.item(&course, &module, true).await;
+    }
+    app.settled().await;
+    let one = "query($id: ID!) { module(id: $id) { items { module { items { id } } } } }";
+    app.query(NOBODY, one, json!({ "id": module })).await; // 10 and 100 entries
+    let two = "query($id: ID!) { module(id: $id) { items { module { items { module { items { id } } } } } } }";
+    let answer = app.graphql(NOBODY, two, json!({ "id": module })).await;
+    assert_eq!(code_of(&answer), "LIMIT_EXCEEDED");
+    assert_eq!(answer["errors"][0]["extensions"]["limit"], "complexity");
+}
+
+#[tokio::test]
+async fn a_leap_second_is_the_second_behind_it() {
+    let app = support::app().await;
+    let input = json!({ "code": "LEAP", "title": "Leap", "startsAt": "2027-01-01T23:59:60Z" });
+    let made = app.done(ADA, "createCourse", input, "course { id dates { startsAt } }").await;
+    assert_eq!(made["course"]["dates"]["startsAt"], "2027-01-02T00:00:00+00:00");
+    let input = json!({ "code": "END", "title": "End", "startsAt": "9999-12-31T23:59:60Z" });
+    assert_eq!(app.refused(ADA, "createCourse", input).await, "VALIDATION_FAILED");
 }

@@ -212,7 +212,7 @@ pub(in crate::graphql) async fn page_of_courses(
     let name = list_name(&list, what);
     let asked = read_arguments(&list, arguments, &name)?;
     let found = list.page(ctx.data::<PgPool>()?, &page(&asked)).await;
-    let (found, neighbours) = asked.cut(found.map_err(|error| read_failed(&error))?);
+    let (found, neighbours) = asked.cut(ctx, found.map_err(|error| read_failed(&error))?)?;
     let total = CourseTotal::List(Arc::new(list.clone()));
     Ok(connect(&list, found, neighbours, &name, total))
 }
@@ -228,7 +228,7 @@ pub(in crate::graphql) async fn taught_page(
     let asked = read_arguments(&list, arguments, &name)?;
     let of = TaughtCountKey { instructor: instructor.to_owned(), list: list.clone() };
     let key = TaughtKey { of: of.clone(), page: page(&asked) };
-    let (found, neighbours) = asked.cut(load(ctx, key).await?.unwrap_or_default());
+    let (found, neighbours) = asked.cut(ctx, load(ctx, key).await?.unwrap_or_default())?;
     Ok(connect(&list, found, neighbours, &name, CourseTotal::Taught(of)))
 }
 

@@ -120,7 +120,7 @@ pub(in crate::graphql) async fn page_of_enrollments(
     let Some(whose) = whose(ctx).await? else { return Ok(nothing()) };
     let list = EnrollmentList { whose, filter };
     let rows = list.page(ctx.data::<PgPool>()?, &page(&asked)).await;
-    let (rows, neighbours) = asked.cut(rows.map_err(|error| read_failed(&error))?);
+    let (rows, neighbours) = asked.cut(ctx, rows.map_err(|error| read_failed(&error))?)?;
     Ok(connect(rows, neighbours, name, EnrollmentTotal::List(list)))
 }
 
@@ -169,7 +169,7 @@ async fn owned(
     let list = Arc::new(EnrollmentList { whose, filter });
     let of = EnrollmentCountKey { owner, id: id.to_owned(), list };
     let key = EnrollmentsKey { of: of.clone(), page: page(&asked) };
-    let (rows, neighbours) = asked.cut(load(ctx, key).await?.unwrap_or_default());
+    let (rows, neighbours) = asked.cut(ctx, load(ctx, key).await?.unwrap_or_default())?;
     Ok(connect(rows, neighbours, &name, EnrollmentTotal::Of(of)))
 }
 

@@ -13,6 +13,7 @@ use super::persisted::{Found, Missing};
 use super::request::Members;
 use super::variables::{coerce, without};
 use super::{Api, Asked};
+use crate::graphql::context::Entries;
 use crate::graphql::error::{ErrorCode, server_error};
 use crate::graphql::limits::{Scope, Unfit, check, check_text, selected};
 
@@ -102,7 +103,10 @@ impl Api {
                 return Answer::invalid(errors);
             }
         }
-        let request = request.data(asked.caller.clone()).data(asked.ids.clone());
+        let request = request
+            .data(asked.caller.clone())
+            .data(asked.ids.clone())
+            .data(Entries::new(self.limits.complexity));
         let executed = timeout_at(asked.deadline, self.schema.execute(request)).await;
         let Ok(mut response) = executed else {
             let message = "no answer in time; a command may or may not have been carried out";

@@ -115,7 +115,7 @@ pub(super) struct ItemMutation;
 
 #[Object]
 impl ItemMutation {
-    /// Adds an item to a module. Published on Module-Update.
+    /// Adds an item to a module. It shows at once where the module does. Published on Module-Update.
     async fn add_module_item(
         &self,
         ctx: &Context<'_>,

@@ -101,7 +101,7 @@ pub(super) struct ModuleMutation;
 
 #[Object]
 impl ModuleMutation {
-    /// Adds a module. Published on Module-Creation.
+    /// Adds a module, which shows at once: add it to a draft, or hide it with `updateModule`. Published on Module-Creation.
     async fn add_module(
         &self,
         ctx: &Context<'_>,
