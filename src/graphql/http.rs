@@ -8,6 +8,7 @@
 mod accept;
 mod answer;
 mod documents;
+mod nulls;
 mod order;
 mod persisted;
 mod request;
@@ -28,6 +29,7 @@ use tokio::time::{Instant, timeout_at};
 use self::accept::{Kind, negotiate};
 use self::answer::{Answer, refuse};
 use self::documents::Documents;
+use self::nulls::FieldTypes;
 use self::persisted::Store;
 use self::request::{Envelope, Members, from_json, from_query, is_json};
 use super::error::ErrorCode;
@@ -43,6 +45,7 @@ struct Api {
     limits: Limits,
     persisted: Arc<Store>,
     documents: Arc<Documents>,
+    field_types: Arc<FieldTypes>,
 }
 
 /// Who asks, in which type to answer, and until when.
@@ -55,6 +58,7 @@ struct Asked {
 
 /// `/graphql` and the files of `GraphiQL`. Needs [`Caller`] and [`RequestIds`] as extensions of each request.
 pub fn router(schema: Schema, limits: Limits) -> Router {
+    let field_types = FieldTypes::of(&schema.types.sdl());
     Router::new()
         .route("/graphql", get(read).post(write).options(options).fallback(other_method))
         .route("/graphiql/{name}", get(asset))
@@ -63,6 +67,7 @@ pub fn router(schema: Schema, limits: Limits) -> Router {
             limits,
             persisted: Arc::new(Store::new()),
             documents: Arc::new(Documents::new()),
+            field_types: Arc::new(field_types),
         })
 }
 

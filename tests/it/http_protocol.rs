@@ -448,3 +448,70 @@ async fn fields_are_answered_in_the_order_of_the_document() {
     );
     assert_eq!(text, expected);
 }
+
+#[tokio::test]
+async fn the_null_of_a_field_that_failed_goes_up_to_what_may_be_null() {
+    let app = support::app().await;
+    let course = app.published_course("ALG-1", None).await;
+    let ready = json!({ "query": "{ courses { nodes { id } } }" });
+    eventually("the read models have caught up", async || {
+        send(&app, OLD, &ready).await.text().await.unwrap().contains(&course)
+    })
+    .await;
+    let known = format!("{{ __typename: \"Course\", id: \"{course}\" }}");
+    let nope = "{ __typename: \"Nope\", id: \"x\" }";
+    let wrong = "modules(first: -1) { totalCount }";
+    let invalid = "VALIDATION_FAILED";
+    for (query, data, path, code) in [
+        (
+            format!("{{ courses(first: 2) {{ nodes {{ id {wrong} }} }} }}"),
+            Value::Null,
+            json!(["courses", "nodes", 0, "modules"]),
+            invalid,
+        ),
+        (
+            format!("{{ viewer {{ id }} c: course(id: \"{course}\") {{ id {wrong} }} }}"),
+            json!({ "viewer": { "id": "ada" }, "c": null }),
+            json!(["c", "modules"]),
+            invalid,
+        ),
+        (
+            format!(
+                "{{ nodes(ids: [\"x\", \"{course}\"]) {{ id }} \
+                 _entities(representations: [{known}]) {{ __typename ... on Course {{ {wrong} }} }} }}"
+            ),
+            json!({ "nodes": [null, { "id": course }], "_entities": [null] }),
+            json!(["_entities", 0, "modules"]),
+            invalid,
+        ),
+        (
+            format!(
+                "{{ ok: courses(first: 1) {{ nodes {{ id }} }} \
+                 _entities(representations: [{known}, {nope}]) {{ __typename }} }}"
+            ),
+            Value::Null,
+            json!(["_entities"]),
+            "NOT_FOUND",
+        ),
+        (
+            format!(
+                "{{ ...Q }} fragment Q on Query \
+                 {{ e: _entities(representations: [{nope}]) {{ __typename }} }}"
+            ),
+            Value::Null,
+            json!(["e"]),
+            "NOT_FOUND",
+        ),
+        (
+            "{ _entities(representations: [{ id: \"x\" }]) { __typename } }".to_owned(),
+            Value::Null,
+            json!(["_entities"]),
+            invalid,
+        ),
+    ] {
+        let (status, _, answer) = said(send(&app, NEW, &json!({ "query": query })).await).await;
+        assert_eq!((status, answer.get("data")), (200, Some(&data)), "{query}: {answer}");
+        assert_eq!(answer["errors"][0]["path"], path, "{query}: {answer}");
+        assert_eq!(code_of(&answer), code, "{query}: {answer}");
+    }
+}

@@ -1,13 +1,15 @@
 //! From the members of a request to its answer: find the document, check it, run it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{ExecutableDocument, OperationType};
-use async_graphql::{Name, PathSegment, Request, ServerError, Value, Variables};
+use async_graphql::{PathSegment, Request, Response, ServerError, Value, Variables};
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{Answer, Refusal, exceeded};
+use super::nulls::Operation;
 use super::order::Order;
 use super::persisted::{Found, Missing};
 use super::request::Members;
@@ -20,6 +22,8 @@ use crate::graphql::limits::{Scope, Unfit, check, check_text, selected};
 /// A request that may run.
 pub(super) struct Checked {
     request: Request,
+    /// The name of its operation, where it gives one.
+    name: Option<String>,
     found: Found,
     mutations: usize,
     /// The type of its operation; none where it names none, and nothing will be run.
@@ -68,11 +72,11 @@ impl Api {
             request.set_parsed_query(reduced);
             Some(document)
         } else {
-            request.operation_name = operation_name;
+            request.operation_name.clone_from(&operation_name);
             request.set_parsed_query(document);
             None
         };
-        Ok(Checked { request, found, mutations, kind, order, original })
+        Ok(Checked { request, name: operation_name, found, mutations, kind, order, original })
     }
 
     /// What the validation has against a document, without running it.
@@ -92,7 +96,7 @@ impl Api {
 
     /// Runs a request to its end or to the deadline.
     pub(super) async fn run(&self, checked: Checked, asked: &Asked) -> Answer {
-        let Checked { request, found, order, original, .. } = checked;
+        let Checked { request, name, found, order, original, .. } = checked;
         if Instant::now() >= asked.deadline {
             let message = "no time was left for this request of the batch; it was not run";
             return Answer::invalid(vec![server_error(ErrorCode::Timeout, message)]);
@@ -113,37 +117,57 @@ impl Api {
             let error = server_error(ErrorCode::Timeout, message);
             return Answer::executed(Value::Null, vec![error]);
         };
-        // What a field has made has its path; what the validation has made has none.
-        let in_field = |error: &ServerError| !error.path.is_empty();
-        let valid = response.errors.is_empty() || response.errors.iter().any(in_field);
-        if !valid {
+        // What was not run has no data, and its errors have no path; those of `_entities` have none either.
+        let in_field = |error: &ServerError| !error.path.is_empty() || of_entities(error);
+        let executed = response.errors.is_empty()
+            || response.data != Value::Null
+            || response.errors.iter().any(in_field);
+        if !executed {
             return Answer::invalid(response.errors);
+        }
+        if !response.errors.is_empty() {
+            self.complete(&mut response, &found.text, name.as_deref());
         }
         if let Some(hash) = found.keep {
             self.persisted.keep(hash, found.text);
         }
-        for error in &response.errors {
-            complete(&mut response.data, &error.path);
-        }
         order.apply(&mut response.data);
         Answer::executed(response.data, response.errors)
     }
+
+    /// Gives the errors of fields their paths and their nulls.
+    fn complete(&self, response: &mut Response, text: &Arc<str>, name: Option<&str>) {
+        let document = self.documents.of(text, || parse_query(text)).ok();
+        let operation = document.as_ref().and_then(|document| {
+            selected(document, name).map(|definition| Operation { document, definition })
+        });
+        if let Some(operation) = operation {
+            response.errors.iter_mut().for_each(|error| locate(error, operation));
+        }
+        self.field_types.complete(&mut response.data, &response.errors, operation);
+    }
 }
 
-/// Writes the null of a field that failed: async-graphql 7.2 leaves the field away.
-fn complete(data: &mut Value, path: &[PathSegment]) {
-    let mut place = data;
-    for segment in path {
-        let next = match (place, segment) {
-            (Value::Object(fields), PathSegment::Field(name)) => {
-                Some(fields.entry(Name::new(name)).or_default())
-            }
-            (Value::List(values), PathSegment::Index(index)) => values.get_mut(*index),
-            _ => None,
-        };
-        let Some(next) = next else { return };
-        place = next;
+/// What async-graphql 7.2 says of references that it finds no resolver for. No validation says so.
+const NO_ENTITY: &str = "Entity not found.";
+const NO_TYPENAME: &str = r#""__typename" must be an existing string."#;
+
+/// Whether it comes from `_entities` itself, whose errors have no path.
+fn of_entities(error: &ServerError) -> bool {
+    error.path.is_empty() && matches!(error.message.as_str(), NO_ENTITY | NO_TYPENAME)
+}
+
+/// Gives an error of a root field its path.
+fn locate(error: &mut ServerError, operation: Operation<'_>) {
+    let Some(position) = error.locations.first().filter(|_| error.path.is_empty()) else { return };
+    let Some(key) = operation.root_field(*position) else { return };
+    let path = vec![PathSegment::Field(key.to_string())];
+    if error.message == NO_ENTITY {
+        let locations = std::mem::take(&mut error.locations);
+        *error = server_error(ErrorCode::NotFound, "no such entity");
+        error.locations = locations;
     }
+    error.path = path;
 }
 
 fn missing(missing: Missing) -> Refusal {
