@@ -250,6 +250,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn a_null_goes_up_to_what_may_be_null() {
         for (query, data, path, expected) in [
             // It may be null itself, also where nothing is beside it.
