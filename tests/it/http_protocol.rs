@@ -24,7 +24,7 @@ async fn said(answer: Response) -> (u16, String, Value) {
     let status = answer.status().as_u16();
     let kind = answer.headers()[CONTENT_TYPE].to_str().unwrap();
     let kind = kind.strip_suffix("; charset=utf-8").unwrap_or_else(|| panic!("{kind}")).to_owned();
-    assert_eq!(answer.headers()["vary"], "accept");
+    assert_eq!(answer.headers()["vary"], "accept, authorization");
     (status, kind, answer.json().await.unwrap())
 }
 
