@@ -4,7 +4,7 @@
 //! the first that may be, which the whole of `data` always may. What has no known type is taken to be nullable.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::parse_schema;
@@ -54,18 +54,19 @@ impl FieldTypes {
         errors: &[ServerError],
         operation: Option<Operation<'_>>,
     ) {
-        let mut places: Vec<&[PathSegment]> = errors
-            .iter()
-            .filter(|error| !error.path.is_empty())
-            .map(|error| {
-                let path = &error.path[..reach(data, &error.path)];
-                &path[..operation.map_or(path.len(), |operation| self.nullable(operation, path))]
+        let paths = errors.iter().filter(|error| !error.path.is_empty());
+        let mut places: Vec<Vec<PathSegment>> = paths
+            .flat_map(|error| below_entities(data, &error.path, operation))
+            .map(|mut path| {
+                path.truncate(reach(data, &path));
+                path.truncate(operation.map_or(path.len(), |op| self.nullable(op, &path)));
+                path
             })
             .collect();
         // The deepest first: what is made null later stays so.
         places.sort_by_key(|place| Reverse(place.len()));
         for place in places {
-            write(data, place);
+            write(data, &place);
         }
     }
 
@@ -164,6 +165,46 @@ fn named(mut kind: &Type) -> &str {
             BaseType::List(element) => kind = element,
         }
     }
+}
+
+/// The places that a path may mean: async-graphql leaves the index away below `_entities`, so all objects there that lack
+/// the field and are of a type on which it was selected.
+fn below_entities(
+    data: &Value,
+    path: &[PathSegment],
+    operation: Option<Operation<'_>>,
+) -> Vec<Vec<PathSegment>> {
+    let (Value::Object(fields), [PathSegment::Field(root), PathSegment::Field(key), ..]) =
+        (data, path)
+    else {
+        return vec![path.to_vec()];
+    };
+    let Some(Value::List(objects)) = fields.get(root.as_str()) else { return vec![path.to_vec()] };
+    let mut types = HashSet::new();
+    if let Some(operation) = operation {
+        operation.fields("", &operation.definition.selection_set.node, &mut |_, list| {
+            if list.node.response_key().node == *root {
+                let set = &list.node.selection_set.node;
+                operation.fields("", set, &mut |parent, field| {
+                    if field.node.response_key().node == *key {
+                        types.insert(parent);
+                    }
+                });
+            }
+        });
+    }
+    let lacks = |object: &Value| match object {
+        Value::Object(fields) => {
+            let kind = fields.get("__typename");
+            let meant = matches!(kind, Some(Value::String(kind)) if types.contains(kind.as_str()));
+            meant && !fields.contains_key(key.as_str())
+        }
+        _ => false,
+    };
+    let found = objects.iter().enumerate().filter(|(_, object)| lacks(object));
+    found
+        .map(|(index, _)| [&path[..1], &[PathSegment::Index(index)], &path[1..]].concat())
+        .collect()
 }
 
 /// How much of a path can be written: elements of a list that failed are not there.
