@@ -240,12 +240,14 @@ async fn who_repeats_a_mutation_sees_of_the_rest_only_what_they_may_see_by_now()
     app.module(&id, "hidden").await;
 
     app.done(ADA, "removeInstructor", bob, OWN).await;
+    app.settled().await; // rights to read are those of the read models
     let again = app.no_op(BOB, "addModule", module.clone(), whole).await;
     assert_eq!(again["module"]["items"], json!([]), "the items that everybody sees");
     let again = app.no_op(BOB, "updateCourse", update.clone(), course).await;
     assert_eq!(again["course"]["enrollments"]["totalCount"], 0, "their own");
 
     app.done(ADA, "archiveCourse", json!({ "courseId": id }), OWN).await;
+    app.settled().await;
     for (name, input, selection) in
         [("addModule", &module, whole), ("updateCourse", &update, course)]
     {
