@@ -259,7 +259,8 @@ impl Course {
         include_unpublished: bool,
     ) -> Result<ModuleConnection> {
         let arguments = Arguments { first, after, last, before };
-        let all = include_unpublished && self.current(ctx).await?.managed_by_caller(ctx)?;
+        let course = self.current(ctx).await?;
+        let all = include_unpublished && course.managed_by_caller(ctx)?;
         page_of_modules(ctx, &self.id, all, arguments).await
     }
 
