@@ -414,9 +414,10 @@ async fn without_a_database_a_deadline_is_kept_and_nothing_is_appended_later() {
             tokio::time::timeout(Duration::from_secs(20), answer).await.expect("no answer")
         }
     };
+    let before = proxy.refusals();
     let first = submit("the first");
     let second = async {
-        tokio::time::sleep(Duration::from_millis(100)).await; // behind the first, which is being sent
+        support::eventually("the first is being sent", async || proxy.refusals() > before).await;
         submit("the second").await
     };
     for outcome in <[_; 2]>::from(join(first, second).await) {

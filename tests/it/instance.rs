@@ -223,6 +223,7 @@ pub(crate) struct Proxy {
     frozen: watch::Sender<Frozen>,
     cuts: Arc<AtomicUsize>,
     stale: Arc<AtomicUsize>,
+    refusals: Arc<AtomicUsize>,
     task: AbortHandle,
 }
 
@@ -249,15 +250,19 @@ impl Proxy {
             stale: stale.clone(),
             frozen: frozen.subscribe(),
         };
+        let refusals = Arc::new(AtomicUsize::new(0));
+        let refused = refusals.clone();
         let task = tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
-                if !switch.is(Mode::Refuse) {
+                if switch.is(Mode::Refuse) {
+                    refused.fetch_add(1, Ordering::SeqCst);
+                } else {
                     tokio::spawn(carry(client, upstream.clone(), switch.clone()));
                 }
             }
         });
-        Self { url, mode, frozen, cuts, stale, task: task.abort_handle() }
+        Self { url, mode, frozen, cuts, stale, refusals, task: task.abort_handle() }
     }
 
     /// From now on it does this.
@@ -278,6 +283,11 @@ impl Proxy {
     /// How many answers of appends said that a guess was wrong.
     pub(crate) fn stale_answers(&self) -> usize {
         self.stale.load(Ordering::SeqCst)
+    }
+
+    /// How many connections it has refused.
+    pub(crate) fn refusals(&self) -> usize {
+        self.refusals.load(Ordering::SeqCst)
     }
 
     /// How often it cut an answer off.
