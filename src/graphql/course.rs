@@ -119,7 +119,7 @@ enum Source {
 }
 
 impl Course {
-    /// A course from the read model. `None` for one that does not exist (any more than its row).
+    /// A course from the read model.
     pub(super) fn from_row(row: CourseRow) -> Self {
         let status = match row.status.as_str() {
             "PUBLISHED" => CourseStatus::Published,

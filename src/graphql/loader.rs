@@ -140,7 +140,9 @@ impl Loader<RequiredKey> for ReadModels {
         let ids: Vec<&str> = course_of.keys().copied().collect();
         let mut by_course: HashMap<&str, HashSet<String>> = HashMap::new();
         for (module, item) in module_items::required(&self.pool, &ids).await? {
-            by_course.entry(course_of[module.as_str()]).or_default().insert(item);
+            if let Some(course) = course_of.get(module.as_str()) {
+                by_course.entry(course).or_default().insert(item);
+            }
         }
         let items = by_course.into_iter();
         Ok(items.map(|(id, items)| (RequiredKey(id.to_owned()), Arc::new(items))).collect())
