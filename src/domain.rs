@@ -13,6 +13,7 @@ pub mod ids;
 pub mod progress;
 pub mod refusal;
 pub mod registration;
+pub mod report;
 pub mod seats;
 pub mod values;
 
@@ -20,6 +21,8 @@ pub use actor::{Actor, Role};
 pub use course::Course;
 pub use enrollment::Enrollment;
 pub use event::{Event, StreamType};
-pub use ids::{AssessmentId, CourseId, EnrollmentId, ItemId, ModuleId, UserId, VideoId};
+pub use ids::{
+    AssessmentId, CourseId, EnrollmentId, ItemId, ModuleId, SubmissionId, UserId, VideoId,
+};
 pub use refusal::{Code, Refusal};
 pub use seats::Seats;

@@ -54,6 +54,10 @@ id! {
     AssessmentId
 }
 id! {
+    /// A submission of an assessment: a trimmed text of 1..256 bytes.
+    SubmissionId
+}
+id! {
     /// A user (student, instructor, admin) as the user management service names them: a trimmed text of 1..128 bytes.
     UserId
 }
@@ -115,7 +119,7 @@ macro_rules! reference {
         }
     )*};
 }
-reference!(VideoId, AssessmentId);
+reference!(VideoId, AssessmentId, SubmissionId);
 
 impl EnrollmentId {
     /// The id of `student`'s enrollment in `course`. A course id holds no `/`, so no two pairs share a name.

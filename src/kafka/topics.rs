@@ -52,6 +52,52 @@ impl Topic {
     }
 }
 
+/// A topic that the service consumes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum InboundTopic {
+    /// A user came into being.
+    UserCreation,
+    /// A user changed.
+    UserUpdate,
+    /// An assessment of a course came into being.
+    AssessmentCreation,
+    /// A student submitted an assessment.
+    SubmissionCompleted,
+    /// A result was graded.
+    GradingCompleted,
+    /// The transcoding of a video ended.
+    TranscodingCompleted,
+}
+
+impl InboundTopic {
+    /// Every incoming topic.
+    pub const ALL: [Self; 6] = [
+        Self::UserCreation,
+        Self::UserUpdate,
+        Self::AssessmentCreation,
+        Self::SubmissionCompleted,
+        Self::GradingCompleted,
+        Self::TranscodingCompleted,
+    ];
+
+    /// The name that producers know: never rename.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UserCreation => "User-Creation",
+            Self::UserUpdate => "User-Update",
+            Self::AssessmentCreation => "Assessment-Creation",
+            Self::SubmissionCompleted => "Submission-Completed",
+            Self::GradingCompleted => "Grading-Completed",
+            Self::TranscodingCompleted => "Transcoding-Completed",
+        }
+    }
+
+    /// The topic with this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|topic| topic.name() == name)
+    }
+}
+
 const PROGRESS: &str = "course-management-service-bridge-progress"; // never rename: published history hangs on it
 const TRANSACTIONAL_ID: &str = "course-management-service-bridge"; // never rename: it fences older instances
 const GROUP: &str = "course-management-group"; // never rename
