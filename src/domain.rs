@@ -9,12 +9,15 @@ pub mod actor;
 pub mod course;
 pub mod enrollment;
 pub mod event;
+pub mod freshness;
+pub mod grading;
 pub mod ids;
 pub mod progress;
 pub mod refusal;
 pub mod registration;
 pub mod report;
 pub mod seats;
+pub mod user;
 pub mod values;
 
 pub use actor::{Actor, Role};
@@ -26,3 +29,4 @@ pub use ids::{
 };
 pub use refusal::{Code, Refusal};
 pub use seats::Seats;
+pub use user::User;

@@ -54,6 +54,7 @@ impl Known {
                     let state = Arc::unwrap_or_clone(std::mem::take(&mut self.seats));
                     self.seats = Arc::new(fold(state, events)?);
                 }
+                StreamType::User => {} // no course's mailbox reads a user
                 StreamType::Enrollment => {
                     let Some(student) = students.remove(&*stream.id) else { return Ok(false) };
                     let state = self.enrollments.remove(&student).unwrap_or_default();

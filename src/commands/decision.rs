@@ -245,7 +245,7 @@ impl<'a> Draft<'a> {
         let of_course = kinds.iter().map(|kind| {
             let version = match kind {
                 StreamType::Course => self.course.version,
-                StreamType::Seats | StreamType::Enrollment => self.seats.version,
+                StreamType::Seats | StreamType::Enrollment | StreamType::User => self.seats.version,
             };
             (StreamId::new(*kind, self.id.as_str()), version)
         });

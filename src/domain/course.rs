@@ -2,6 +2,7 @@
 //!
 //! Seats are a consistency boundary of their own (`seats`): nothing here counts students.
 
+mod assessment;
 mod command;
 mod decide;
 mod event;
@@ -9,18 +10,22 @@ mod module;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
 use serde::{Deserialize, Serialize};
 
+pub use self::assessment::Assessment;
 pub use self::command::{
     CourseAction, CourseCommand, CoursePatch, ItemPatch, ModulePatch, NewCourse, NewItem,
 };
+pub use self::decide::AssessmentPatch;
 pub use self::event::CourseEvent;
 pub use self::module::{ItemKind, Module, ModuleItem, PublicationState};
 use super::actor::{Actor, Role};
-use super::ids::{CourseId, ItemId, ModuleId, UserId};
+use super::ids::{AssessmentId, CourseId, ItemId, ModuleId, UserId};
 use super::refusal::Refusal;
 use super::values::json_len;
 
@@ -87,6 +92,8 @@ pub struct Course {
     pub passing_score: Option<f64>,
     /// In order.
     pub modules: Vec<Module>,
+    /// As the assessment service reports them.
+    pub assessments: BTreeMap<AssessmentId, Assessment>,
 }
 
 impl Course {
@@ -137,6 +144,7 @@ impl Course {
             + list(&self.tags)
             + 2 * ids(&self.instructor_ids)
             + self.modules.iter().map(Module::summary_bytes).sum::<usize>()
+            + self.assessments.iter().map(|(id, one)| one.outgoing_bytes(id)).sum::<usize>()
     }
 }
 
@@ -192,6 +200,7 @@ impl Aggregate for Course {
                     tags,
                     passing_score,
                     modules: Vec::new(),
+                    assessments: BTreeMap::new(),
                 };
             }
             CourseEvent::CoursePublished {} | CourseEvent::CourseRestored {} => {
@@ -232,7 +241,12 @@ impl Aggregate for Course {
             | CourseEvent::ModuleItemAdded { .. }
             | CourseEvent::ModuleItemChanged { .. }
             | CourseEvent::ModuleItemRemoved { .. }
-            | CourseEvent::ModuleItemsReordered { .. } => self.apply_to_modules(event),
+            | CourseEvent::ModuleItemsReordered { .. }
+            | CourseEvent::VideoTranscoded { .. }
+            | CourseEvent::VideoTranscodingFailed { .. } => self.apply_to_modules(event),
+            CourseEvent::AssessmentAttached { .. } | CourseEvent::AssessmentChanged { .. } => {
+                self.apply_to_assessments(event);
+            }
         }
     }
 }

@@ -1,16 +1,18 @@
 //! One student's history in one course: `∅ → ACTIVE | WAITLISTED`, `WAITLISTED → ACTIVE | WITHDRAWN`,
-//! `ACTIVE → WITHDRAWN`, `WITHDRAWN → ACTIVE | WAITLISTED`.
+//! `ACTIVE → WITHDRAWN | COMPLETED`, `WITHDRAWN → ACTIVE | WAITLISTED`. Results of assessments are facts: they are
+//! recorded wherever the enrollment stands.
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
 use serde::{Deserialize, Serialize};
 
-use super::ids::{CourseId, ItemId, UserId};
+use super::ids::{AssessmentId, CourseId, ItemId, SubmissionId, UserId};
 use super::refusal::Refusal;
 
 /// Where an enrollment stands.
@@ -26,6 +28,8 @@ pub enum EnrollmentStatus {
     Active,
     /// The student left.
     Withdrawn,
+    /// The student did what the course requires; the seat stays theirs. Final.
+    Completed,
 }
 
 impl EnrollmentStatus {
@@ -36,6 +40,7 @@ impl EnrollmentStatus {
             Self::Waitlisted => "WAITLISTED",
             Self::Active => "ACTIVE",
             Self::Withdrawn => "WITHDRAWN",
+            Self::Completed => "COMPLETED",
         }
     }
 }
@@ -66,6 +71,75 @@ pub enum EnrollmentCommand {
     Withdraw { reason: Option<String> },
     /// The student is done with an item.
     CompleteItem { item: ItemId },
+    /// The student submitted an assessment.
+    RecordSubmission { assessment: AssessmentId, submission: Submission },
+    /// An assessment of the student was graded. `newest` says whether no newer grade was reported before.
+    RecordGrade { assessment: AssessmentId, grade: Grade, newest: bool },
+    /// The student did what the course requires.
+    Complete { final_score: f64 },
+}
+
+/// A submission as it is reported.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submission {
+    /// Which.
+    pub id: SubmissionId,
+    /// When.
+    pub submitted_at: DateTime<Utc>,
+    /// What the submitting service counts it as, from 1.
+    pub attempt: Option<u32>,
+}
+
+/// A grade as it is reported.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Grade {
+    /// The graded submission, where it is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submission_id: Option<SubmissionId>,
+    /// Points.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    /// Points of a perfect result; else those of the assessment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_score: Option<f64>,
+    /// Percent, as the grading service computed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percentage: Option<f64>,
+    /// A letter or word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub letter: Option<String>,
+    /// When.
+    pub graded_at: DateTime<Utc>,
+    /// By whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graded_by: Option<UserId>,
+}
+
+impl Grade {
+    /// Whether two reports say the same of the result, whenever they were made.
+    fn says_the_same(&self, other: &Self) -> bool {
+        *self == Self { graded_at: self.graded_at, ..other.clone() }
+    }
+}
+
+/// What is known of a student's work on one assessment.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct AssessmentResult {
+    /// The submissions, each with the earliest time that was reported for it.
+    pub submissions: BTreeMap<SubmissionId, DateTime<Utc>>,
+    /// The highest attempt that was reported.
+    pub attempt: u32,
+    /// The newest grade.
+    pub grade: Option<Grade>,
+    /// The grades that are not the newest.
+    pub older: Vec<Grade>,
+}
+
+impl AssessmentResult {
+    /// How often the student tried: as often as submissions are known, or as the submitting service counts.
+    pub fn attempts(&self) -> usize {
+        self.submissions.len().max(usize::try_from(self.attempt).unwrap_or(usize::MAX))
+    }
 }
 
 /// A stored fact about an enrollment.
@@ -85,6 +159,36 @@ pub enum EnrollmentEvent {
     },
     /// The student is done with an item of a module.
     ModuleItemCompleted { course_id: CourseId, student_id: UserId, item_id: ItemId },
+    /// The student submitted an assessment, or a known submission was reported as an earlier one or another attempt.
+    SubmissionRecorded {
+        course_id: CourseId,
+        student_id: UserId,
+        assessment_id: AssessmentId,
+        submission_id: SubmissionId,
+        submitted_at: DateTime<Utc>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attempt: Option<u32>,
+    },
+    /// An assessment of the student was graded for the first time.
+    GradeRecorded {
+        course_id: CourseId,
+        student_id: UserId,
+        assessment_id: AssessmentId,
+        #[serde(flatten)]
+        grade: Grade,
+    },
+    /// Another grade of a graded assessment: the one that counts from now on, unless it is `outdated`.
+    GradeRevised {
+        course_id: CourseId,
+        student_id: UserId,
+        assessment_id: AssessmentId,
+        #[serde(flatten)]
+        grade: Grade,
+        #[serde(default)]
+        outdated: bool,
+    },
+    /// The student did what the course requires, with this final score in percent.
+    EnrollmentCompleted { course_id: CourseId, student_id: UserId, final_score: f64 },
 }
 
 impl EnrollmentEvent {
@@ -95,6 +199,10 @@ impl EnrollmentEvent {
             Self::StudentWaitlisted { .. } => "StudentWaitlisted",
             Self::StudentWithdrawn { .. } => "StudentWithdrawn",
             Self::ModuleItemCompleted { .. } => "ModuleItemCompleted",
+            Self::SubmissionRecorded { .. } => "SubmissionRecorded",
+            Self::GradeRecorded { .. } => "GradeRecorded",
+            Self::GradeRevised { .. } => "GradeRevised",
+            Self::EnrollmentCompleted { .. } => "EnrollmentCompleted",
         }
     }
 }
@@ -130,6 +238,10 @@ pub struct Enrollment {
     pub completed: BTreeSet<ItemId>,
     /// The version that completed an item last.
     pub active_in: Option<u64>,
+    /// The student's work on assessments.
+    pub results: BTreeMap<AssessmentId, AssessmentResult>,
+    /// The version that completed the enrollment.
+    pub completed_in: Option<u64>,
 }
 
 impl Enrollment {
@@ -137,9 +249,9 @@ impl Enrollment {
     pub fn check_free_to_enroll(&self) -> Result<(), Refusal> {
         match self.status {
             EnrollmentStatus::Missing | EnrollmentStatus::Withdrawn => Ok(()),
-            EnrollmentStatus::Waitlisted | EnrollmentStatus::Active => {
-                Err(Refusal::AlreadyEnrolled)
-            }
+            EnrollmentStatus::Waitlisted
+            | EnrollmentStatus::Active
+            | EnrollmentStatus::Completed => Err(Refusal::AlreadyEnrolled),
         }
     }
 
@@ -156,7 +268,12 @@ impl Enrollment {
 
     /// Refuses a student who has no seat.
     pub fn check_seat(&self) -> Result<(), Refusal> {
-        if self.status == EnrollmentStatus::Active { Ok(()) } else { Err(Refusal::NotEnrolled) }
+        match self.status {
+            EnrollmentStatus::Active | EnrollmentStatus::Completed => Ok(()),
+            EnrollmentStatus::Missing
+            | EnrollmentStatus::Waitlisted
+            | EnrollmentStatus::Withdrawn => Err(Refusal::NotEnrolled),
+        }
     }
 
     /// Decides what `command` means. Pure and total.
@@ -195,6 +312,13 @@ impl Enrollment {
             EnrollmentCommand::Withdraw { reason } => match self.status {
                 EnrollmentStatus::Missing => return Err(Refusal::NotEnrolled),
                 EnrollmentStatus::Withdrawn => return Ok(Vec::new()),
+                EnrollmentStatus::Completed => {
+                    return Err(Refusal::IllegalTransition {
+                        object: "enrollment",
+                        status: self.status.as_str(),
+                        verb: "be withdrawn",
+                    });
+                }
                 EnrollmentStatus::Waitlisted | EnrollmentStatus::Active => {
                     EnrollmentEvent::StudentWithdrawn {
                         course_id: self.course_id.clone(),
@@ -214,8 +338,88 @@ impl Enrollment {
                     item_id: item.clone(),
                 }
             }
+            EnrollmentCommand::RecordSubmission { assessment, submission } => {
+                return Ok(self.record_submission(assessment, submission));
+            }
+            EnrollmentCommand::RecordGrade { assessment, grade, newest } => {
+                return Ok(self.record_grade(assessment, grade, *newest));
+            }
+            EnrollmentCommand::Complete { final_score } => {
+                if self.status != EnrollmentStatus::Active {
+                    return Err(Refusal::IllegalTransition {
+                        object: "enrollment",
+                        status: self.status.as_str(),
+                        verb: "be completed",
+                    });
+                }
+                EnrollmentEvent::EnrollmentCompleted {
+                    course_id: self.course_id.clone(),
+                    student_id: self.student_id.clone(),
+                    final_score: *final_score,
+                }
+            }
         };
         Ok(vec![event])
+    }
+
+    /// A submission is known by its id. Of its time the earliest holds, of its attempt the highest: in whatever order
+    /// reports come, and however often, the result is the same.
+    fn record_submission(
+        &self,
+        assessment: &AssessmentId,
+        submission: &Submission,
+    ) -> Vec<EnrollmentEvent> {
+        let Submission { id, submitted_at, attempt } = submission;
+        let result = self.results.get(assessment);
+        let known = result.and_then(|result| result.submissions.get(id));
+        let earlier = known.is_none_or(|known| submitted_at < known);
+        let higher = attempt.unwrap_or(0) > result.map_or(0, |result| result.attempt);
+        if !earlier && !higher {
+            return Vec::new();
+        }
+        vec![EnrollmentEvent::SubmissionRecorded {
+            course_id: self.course_id.clone(),
+            student_id: self.student_id.clone(),
+            assessment_id: assessment.clone(),
+            submission_id: id.clone(),
+            submitted_at: *submitted_at,
+            attempt: *attempt,
+        }]
+    }
+
+    fn record_grade(
+        &self,
+        assessment: &AssessmentId,
+        grade: &Grade,
+        newest: bool,
+    ) -> Vec<EnrollmentEvent> {
+        let (course_id, student_id) = (self.course_id.clone(), self.student_id.clone());
+        let (assessment_id, grade) = (assessment.clone(), grade.clone());
+        let result = self.results.get(assessment);
+        let Some((result, current)) = result.and_then(|r| Some((r, r.grade.as_ref()?))) else {
+            return vec![EnrollmentEvent::GradeRecorded {
+                course_id,
+                student_id,
+                assessment_id,
+                grade,
+            }];
+        };
+        let known = if newest {
+            current.says_the_same(&grade)
+        } else {
+            *current == grade || result.older.contains(&grade)
+        };
+        if known {
+            return Vec::new();
+        }
+        let outdated = !newest;
+        vec![EnrollmentEvent::GradeRevised {
+            course_id,
+            student_id,
+            assessment_id,
+            grade,
+            outdated,
+        }]
     }
 }
 
@@ -268,6 +472,30 @@ impl Aggregate for Enrollment {
                 self.student_id = student_id;
                 self.completed.insert(item_id);
                 self.active_in = Some(self.version);
+            }
+            EnrollmentEvent::SubmissionRecorded {
+                assessment_id,
+                submission_id,
+                submitted_at,
+                attempt,
+                ..
+            } => {
+                let result = self.results.entry(assessment_id).or_default();
+                let known = result.submissions.entry(submission_id).or_insert(submitted_at);
+                *known = submitted_at.min(*known);
+                result.attempt = result.attempt.max(attempt.unwrap_or(0));
+            }
+            EnrollmentEvent::GradeRecorded { assessment_id, grade, .. } => {
+                self.results.entry(assessment_id).or_default().grade = Some(grade);
+            }
+            EnrollmentEvent::GradeRevised { assessment_id, grade, outdated, .. } => {
+                let result = self.results.entry(assessment_id).or_default();
+                let older = if outdated { Some(grade) } else { result.grade.replace(grade) };
+                result.older.extend(older);
+            }
+            EnrollmentEvent::EnrollmentCompleted { .. } => {
+                self.status = EnrollmentStatus::Completed;
+                self.completed_in = Some(self.version);
             }
         }
     }

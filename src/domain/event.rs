@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::course::{Course, CourseEvent};
 use super::enrollment::{Enrollment, EnrollmentEvent};
 use super::seats::{Seats, SeatsEvent};
+use super::user::{User, UserEvent};
 
 /// The kinds of stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,6 +17,8 @@ pub enum StreamType {
     Seats,
     /// A student's history in a course, by enrollment id.
     Enrollment,
+    /// The replica of a user, by user id.
+    User,
 }
 
 impl StreamType {
@@ -25,12 +28,14 @@ impl StreamType {
             Self::Course => Course::TYPE,
             Self::Seats => Seats::TYPE,
             Self::Enrollment => Enrollment::TYPE,
+            Self::User => User::TYPE,
         }
     }
 
     /// The kind with this stored name.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Course, Self::Seats, Self::Enrollment].into_iter().find(|t| t.as_str() == name)
+        let all = [Self::Course, Self::Seats, Self::Enrollment, Self::User];
+        all.into_iter().find(|t| t.as_str() == name)
     }
 }
 
@@ -43,6 +48,8 @@ pub enum Event {
     Seats(SeatsEvent),
     /// Of an enrollment.
     Enrollment(EnrollmentEvent),
+    /// Of a user.
+    User(UserEvent),
 }
 
 impl Event {
@@ -52,6 +59,7 @@ impl Event {
             Self::Course(_) => StreamType::Course,
             Self::Seats(_) => StreamType::Seats,
             Self::Enrollment(_) => StreamType::Enrollment,
+            Self::User(_) => StreamType::User,
         }
     }
 
@@ -61,6 +69,7 @@ impl Event {
             Self::Course(event) => event.name(),
             Self::Seats(event) => event.name(),
             Self::Enrollment(event) => event.name(),
+            Self::User(event) => event.name(),
         }
     }
 
@@ -71,6 +80,7 @@ impl Event {
             Self::Course(event) => event.event_version(),
             Self::Seats(event) => event.event_version(),
             Self::Enrollment(event) => event.event_version(),
+            Self::User(event) => event.event_version(),
         }
     }
 
@@ -80,6 +90,7 @@ impl Event {
             Self::Course(event) => serde_json::to_string(event),
             Self::Seats(event) => serde_json::to_string(event),
             Self::Enrollment(event) => serde_json::to_string(event),
+            Self::User(event) => serde_json::to_string(event),
         }
     }
 
@@ -89,6 +100,7 @@ impl Event {
             StreamType::Course => Self::Course(serde_json::from_value(payload)?),
             StreamType::Seats => Self::Seats(serde_json::from_value(payload)?),
             StreamType::Enrollment => Self::Enrollment(serde_json::from_value(payload)?),
+            StreamType::User => Self::User(serde_json::from_value(payload)?),
         })
     }
 }
@@ -102,6 +114,12 @@ impl From<CourseEvent> for Event {
 impl From<SeatsEvent> for Event {
     fn from(event: SeatsEvent) -> Self {
         Self::Seats(event)
+    }
+}
+
+impl From<UserEvent> for Event {
+    fn from(event: UserEvent) -> Self {
+        Self::User(event)
     }
 }
 
@@ -164,6 +182,19 @@ mod tests {
         Enrollment(EnrollmentEvent::StudentWaitlisted),
         Enrollment(EnrollmentEvent::StudentWithdrawn),
         Enrollment(EnrollmentEvent::ModuleItemCompleted),
+        Course(CourseEvent::AssessmentAttached),
+        Course(CourseEvent::AssessmentChanged),
+        Course(CourseEvent::VideoTranscoded),
+        Course(CourseEvent::VideoTranscodingFailed),
+        Enrollment(EnrollmentEvent::SubmissionRecorded),
+        Enrollment(EnrollmentEvent::GradeRecorded),
+        Enrollment(EnrollmentEvent::GradeRevised),
+        Enrollment(EnrollmentEvent::EnrollmentCompleted),
+        User(UserEvent::UserRegistered),
+        User(UserEvent::UserProfileChanged),
+        User(UserEvent::UserRoleChanged),
+        User(UserEvent::UserDeactivated),
+        User(UserEvent::UserReactivated),
     ];
 
     fn fixtures() -> PathBuf {
@@ -236,6 +267,19 @@ mod tests {
             r#"{"StudentWaitlisted":{"course_id":"c1","student_id":"s"}}"#,
             r#"{"StudentWithdrawn":{"course_id":"c1","student_id":"s"}}"#,
             r#"{"ModuleItemCompleted":{"course_id":"c1","student_id":"s","item_id":"t1"}}"#,
+            r#"{"AssessmentAttached":{"assessment_id":"a","title":"T","max_score":100.0,"weight":1.0,"required":true}}"#,
+            r#"{"AssessmentChanged":{"assessment_id":"a"}}"#,
+            r#"{"VideoTranscoded":{"module_id":"m1","item_id":"t1","video_id":"v"}}"#,
+            r#"{"VideoTranscodingFailed":{"module_id":"m1","item_id":"t1","video_id":"v"}}"#,
+            r#"{"SubmissionRecorded":{"course_id":"c1","student_id":"s","assessment_id":"a","submission_id":"u","submitted_at":"2026-11-01T10:00:00Z"}}"#,
+            r#"{"GradeRecorded":{"course_id":"c1","student_id":"s","assessment_id":"a","graded_at":"2026-11-01T10:00:00Z"}}"#,
+            r#"{"GradeRevised":{"course_id":"c1","student_id":"s","assessment_id":"a","graded_at":"2026-11-01T10:00:00Z"}}"#,
+            r#"{"EnrollmentCompleted":{"course_id":"c1","student_id":"s","final_score":75.5}}"#,
+            r#"{"UserRegistered":{"user_id":"s"}}"#,
+            r#"{"UserProfileChanged":{"user_id":"s"}}"#,
+            r#"{"UserRoleChanged":{"user_id":"s","role":"student"}}"#,
+            r#"{"UserDeactivated":{"user_id":"s"}}"#,
+            r#"{"UserReactivated":{"user_id":"s"}}"#,
         ];
         for ((stream, name), payload) in NAMES.iter().zip(minimal) {
             let payload: Value = serde_json::from_str(payload).unwrap();
@@ -275,11 +319,12 @@ mod tests {
             (StreamType::Course, "course"),
             (StreamType::Seats, "seats"),
             (StreamType::Enrollment, "enrollment"),
+            (StreamType::User, "user"),
         ] {
             assert_eq!(stream.as_str(), name);
             assert_eq!(StreamType::parse(name), Some(stream));
         }
-        for name in ["", "Course", "user"] {
+        for name in ["", "Course", "users"] {
             assert_eq!(StreamType::parse(name), None);
         }
     }

@@ -1,8 +1,11 @@
-//! What a student has done of a course: items are completed one by one.
+//! What a student has done of a course: items are completed one by one, assessments are submitted and graded, and
+//! when all that is required is done well enough, the enrollment is completed.
+
+use cqrs_es::Aggregate;
 
 use super::actor::{Actor, Role};
 use super::course::{Course, CourseStatus, PublicationState};
-use super::enrollment::EnrollmentCommand;
+use super::enrollment::{Enrollment, EnrollmentCommand};
 use super::ids::{ItemId, UserId};
 use super::refusal::Refusal;
 use super::registration::{Changes, Room, Undecided};
@@ -45,9 +48,41 @@ impl Room<'_> {
         if !self.course.shows(item, manages) {
             return Err(Refusal::item_not_found().into());
         }
-        let events = enrollment.decide(&EnrollmentCommand::CompleteItem { item: item.clone() })?;
-        let enrollments =
-            if events.is_empty() { Vec::new() } else { vec![(student.clone(), events)] };
+        let command = EnrollmentCommand::CompleteItem { item: item.clone() };
+        self.progress(student, enrollment, &command)
+    }
+
+    /// What another service reports of a student's work: a fact, also of a student who has left. The enrollment must
+    /// exist.
+    pub fn record(
+        &self,
+        student: &UserId,
+        command: &EnrollmentCommand,
+    ) -> Result<Changes, Undecided> {
+        let enrollment = self.known(student)?;
+        if enrollment.version == 0 {
+            return Err(Refusal::NotEnrolled.into());
+        }
+        self.progress(student, enrollment, command)
+    }
+
+    /// Whatever happens to an enrollment may complete it.
+    fn progress(
+        &self,
+        student: &UserId,
+        enrollment: &Enrollment,
+        command: &EnrollmentCommand,
+    ) -> Result<Changes, Undecided> {
+        let mut events = enrollment.decide(command)?;
+        if events.is_empty() {
+            return Ok(Changes::default());
+        }
+        let mut after = enrollment.clone();
+        events.iter().for_each(|event| after.apply(event.clone()));
+        if let Some(final_score) = self.course.completes(&after) {
+            events.extend(after.decide(&EnrollmentCommand::Complete { final_score })?);
+        }
+        let enrollments = vec![(student.clone(), events)];
         Ok(Changes { enrollments, ..Changes::default() })
     }
 }

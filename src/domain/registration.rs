@@ -225,7 +225,11 @@ fn seats_command(event: &CourseEvent, before: &Course) -> Option<SeatsCommand> {
         | CourseEvent::ModuleItemAdded { .. }
         | CourseEvent::ModuleItemChanged { .. }
         | CourseEvent::ModuleItemRemoved { .. }
-        | CourseEvent::ModuleItemsReordered { .. } => None,
+        | CourseEvent::ModuleItemsReordered { .. }
+        | CourseEvent::AssessmentAttached { .. }
+        | CourseEvent::AssessmentChanged { .. }
+        | CourseEvent::VideoTranscoded { .. }
+        | CourseEvent::VideoTranscodingFailed { .. } => None,
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) enum EnrollmentStatus {
     Active,
     /// The student left.
     Withdrawn,
+    /// The student did what the course requires. The seat stays theirs; this is final.
+    Completed,
 }
 
 /// A student's membership of a course. There is one per student and course, for ever.
@@ -56,6 +58,7 @@ impl From<EnrollmentStatus> for Status {
             EnrollmentStatus::Waitlisted => Self::Waitlisted,
             EnrollmentStatus::Active => Self::Active,
             EnrollmentStatus::Withdrawn => Self::Withdrawn,
+            EnrollmentStatus::Completed => Self::Completed,
         }
     }
 }
@@ -96,6 +99,7 @@ impl Enrollment {
         let status = match row.status.as_str() {
             "ACTIVE" => EnrollmentStatus::Active,
             "WAITLISTED" => EnrollmentStatus::Waitlisted,
+            "COMPLETED" => EnrollmentStatus::Completed,
             _ => EnrollmentStatus::Withdrawn,
         };
         Self {
@@ -119,6 +123,7 @@ impl Enrollment {
         let status = match state.status {
             Status::Active => EnrollmentStatus::Active,
             Status::Waitlisted => EnrollmentStatus::Waitlisted,
+            Status::Completed => EnrollmentStatus::Completed,
             Status::Withdrawn | Status::Missing => EnrollmentStatus::Withdrawn,
         };
         Self {

@@ -41,7 +41,7 @@ const STANDBY_EVERY: Duration = Duration::from_secs(1);
 /// How often a bridge that refused looks whether that was mended otherwise than by an order.
 const REFUSED_EVERY: Duration = Duration::from_secs(10);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
-const LAST_BACKOFF: Duration = Duration::from_secs(5);
+const LAST_BACKOFF: Duration = Duration::from_secs(2);
 
 /// What the bridge needs to know.
 #[derive(Clone)]

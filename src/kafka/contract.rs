@@ -63,31 +63,34 @@ enum Entity<'a> {
 pub fn plan(command: &[Recorded]) -> Vec<Planned<'_>> {
     let mut planned: Vec<Planned<'_>> = Vec::new();
     for recorded in command {
-        let Some((topic, entity, changes)) = told(&recorded.event) else { continue };
-        let same = planned.iter_mut().find(|other| {
-            other.last.stream == recorded.stream
-                && other.entity.is(&entity)
-                && (other.topic == topic || other.topic == creation_of(topic))
-        });
-        if let Some(message) = same {
-            message.last = recorded;
-            message.entity = entity;
-            for change in changes {
-                if !message.changes.contains(&change) {
-                    message.changes.push(change);
+        for (topic, entity, changes) in told(&recorded.event) {
+            let same = planned.iter_mut().find(|other| {
+                other.last.stream == recorded.stream
+                    && other.entity.is(&entity)
+                    && (other.topic == topic || other.topic == creation_of(topic))
+            });
+            if let Some(message) = same {
+                message.last = recorded;
+                message.entity = entity;
+                for change in changes {
+                    if !message.changes.contains(&change) {
+                        message.changes.push(change);
+                    }
                 }
+            } else {
+                planned.push(Planned { topic, entity, last: recorded, changes });
             }
-        } else {
-            planned.push(Planned { topic, entity, last: recorded, changes });
         }
     }
     planned.sort_by_key(|message| message.last.position);
     planned
 }
 
-/// What an event is told as; `None` for what stays inside. No `_`: a new event must be considered here.
-fn told(event: &Event) -> Option<(Topic, Entity<'_>, Vec<&'static str>)> {
-    let course = |topic, changes| Some((topic, Entity::Course, changes));
+type Told<'a> = (Topic, Entity<'a>, Vec<&'static str>);
+
+/// What an event is told as; nothing for what stays inside. No `_`: a new event must be considered here.
+fn told(event: &Event) -> Vec<Told<'_>> {
+    let course = |topic, changes| vec![(topic, Entity::Course, changes)];
     match event {
         Event::Course(event) => match event {
             CourseEvent::CourseCreated { .. } => course(Topic::CourseCreation, vec![]),
@@ -128,7 +131,7 @@ fn told(event: &Event) -> Option<(Topic, Entity<'_>, Vec<&'static str>)> {
             }
             CourseEvent::CourseDeleted { reason: _ } => course(Topic::CourseDeletion, vec![]),
             CourseEvent::ModuleAdded { module_id, .. } => {
-                Some((Topic::ModuleCreation, Entity::Module(module_id), vec![]))
+                vec![(Topic::ModuleCreation, Entity::Module(module_id), vec![])]
             }
             CourseEvent::ModuleDetailsChanged { module_id, title, summary, state } => {
                 let changes = [
@@ -137,29 +140,50 @@ fn told(event: &Event) -> Option<(Topic, Entity<'_>, Vec<&'static str>)> {
                     state.as_ref().map(|_| "status"),
                 ];
                 let changes = changes.into_iter().flatten().collect();
-                Some((Topic::ModuleUpdate, Entity::Module(module_id), changes))
+                vec![(Topic::ModuleUpdate, Entity::Module(module_id), changes)]
             }
             CourseEvent::ModuleRemoved { module_id } => {
-                Some((Topic::ModuleUpdate, Entity::Module(module_id), vec!["status"]))
+                vec![(Topic::ModuleUpdate, Entity::Module(module_id), vec!["status"])]
             }
             CourseEvent::ModuleItemAdded { module_id, .. }
             | CourseEvent::ModuleItemChanged { module_id, .. }
             | CourseEvent::ModuleItemRemoved { module_id, .. }
-            | CourseEvent::ModuleItemsReordered { module_id, .. } => {
-                Some((Topic::ModuleUpdate, Entity::Module(module_id), vec!["items"]))
+            | CourseEvent::ModuleItemsReordered { module_id, .. }
+            | CourseEvent::VideoTranscoded { module_id, .. }
+            | CourseEvent::VideoTranscodingFailed { module_id, .. } => {
+                vec![(Topic::ModuleUpdate, Entity::Module(module_id), vec!["items"])]
             }
+            CourseEvent::AssessmentAttached { shown_in, .. } => {
+                told_of_assessment(shown_in.as_slice())
+            }
+            CourseEvent::AssessmentChanged { shown_in, .. } => told_of_assessment(shown_in),
         },
         Event::Enrollment(event) => match event {
             EnrollmentEvent::StudentEnrolled { course_id: _, student_id, via } => {
                 let entity = Entity::Enrollment { student: student_id, via: *via };
-                Some((Topic::StudentEnrolled, entity, vec![]))
+                vec![(Topic::StudentEnrolled, entity, vec![])]
             }
             EnrollmentEvent::StudentWaitlisted { .. }
             | EnrollmentEvent::StudentWithdrawn { .. }
-            | EnrollmentEvent::ModuleItemCompleted { .. } => None,
+            | EnrollmentEvent::ModuleItemCompleted { .. }
+            | EnrollmentEvent::SubmissionRecorded { .. }
+            | EnrollmentEvent::GradeRecorded { .. }
+            | EnrollmentEvent::GradeRevised { .. }
+            | EnrollmentEvent::EnrollmentCompleted { .. } => vec![],
         },
-        Event::Seats(_) => None, // an inner boundary, nobody else's business
+        Event::Seats(_) => vec![], // an inner boundary, nobody else's business
+        Event::User(_) => vec![],  // of another service, and personal data
     }
+}
+
+/// An assessment is told of with the modules that show it, else with the course.
+fn told_of_assessment(shown_in: &[ModuleId]) -> Vec<Told<'_>> {
+    let changes = || vec!["assessments"];
+    if shown_in.is_empty() {
+        return vec![(Topic::CourseUpdate, Entity::Course, changes())];
+    }
+    let module = |id| (Topic::ModuleUpdate, Entity::Module(id), changes());
+    shown_in.iter().map(module).collect()
 }
 
 /// The topic whose message of the same command already tells what would go to `topic`.

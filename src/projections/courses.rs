@@ -65,7 +65,7 @@ impl Projection for Courses {
     fn key(event: &Recorded) -> Option<&str> {
         match event.event {
             Event::Course(_) | Event::Seats(_) => Some(&*event.stream.id),
-            Event::Enrollment(_) => None,
+            Event::Enrollment(_) | Event::User(_) => None,
         }
     }
 
@@ -80,7 +80,7 @@ impl Projection for Courses {
                     change_seats(row, event);
                 }
             }
-            Event::Enrollment(_) => {}
+            Event::Enrollment(_) | Event::User(_) => {}
         }
     }
 
@@ -204,7 +204,11 @@ fn change_course(row: &mut Option<CourseRow>, event: &CourseEvent, recorded: &Re
         | CourseEvent::ModuleItemAdded { .. }
         | CourseEvent::ModuleItemChanged { .. }
         | CourseEvent::ModuleItemRemoved { .. }
-        | CourseEvent::ModuleItemsReordered { .. } => {}
+        | CourseEvent::ModuleItemsReordered { .. }
+        | CourseEvent::AssessmentAttached { .. }
+        | CourseEvent::AssessmentChanged { .. }
+        | CourseEvent::VideoTranscoded { .. }
+        | CourseEvent::VideoTranscodingFailed { .. } => {}
         CourseEvent::CoursePublished {} | CourseEvent::CourseRestored {} => {
             set_status(row, CourseStatus::Published);
         }

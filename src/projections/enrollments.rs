@@ -52,7 +52,11 @@ impl Projection for Enrollments {
         let (EnrollmentEvent::StudentEnrolled { course_id, student_id, .. }
         | EnrollmentEvent::StudentWaitlisted { course_id, student_id }
         | EnrollmentEvent::StudentWithdrawn { course_id, student_id, .. }
-        | EnrollmentEvent::ModuleItemCompleted { course_id, student_id, .. }) = event;
+        | EnrollmentEvent::ModuleItemCompleted { course_id, student_id, .. }
+        | EnrollmentEvent::SubmissionRecorded { course_id, student_id, .. }
+        | EnrollmentEvent::GradeRecorded { course_id, student_id, .. }
+        | EnrollmentEvent::GradeRevised { course_id, student_id, .. }
+        | EnrollmentEvent::EnrollmentCompleted { course_id, student_id, .. }) = event;
         let at = recorded.recorded_at;
         let row = row.get_or_insert_with(|| EnrollmentRow {
             enrollment_id: recorded.stream.id.to_string(),
@@ -99,6 +103,10 @@ impl Projection for Enrollments {
                 row.last_activity_at = Some(at);
                 return;
             }
+            EnrollmentEvent::SubmissionRecorded { .. }
+            | EnrollmentEvent::GradeRecorded { .. }
+            | EnrollmentEvent::GradeRevised { .. } => return,
+            EnrollmentEvent::EnrollmentCompleted { .. } => EnrollmentStatus::Completed,
         };
         status.as_str().clone_into(&mut row.status);
     }

@@ -54,6 +54,10 @@ impl Projection for ModuleItems {
             | CourseEvent::ModuleAdded { .. }
             | CourseEvent::ModuleDetailsChanged { .. }
             | CourseEvent::ModulesReordered { .. }
+            | CourseEvent::AssessmentAttached { .. }
+            | CourseEvent::AssessmentChanged { .. }
+            | CourseEvent::VideoTranscoded { .. }
+            | CourseEvent::VideoTranscodingFailed { .. }
             | CourseEvent::CourseDetailsChanged { .. }
             | CourseEvent::CourseScheduleChanged { .. }
             | CourseEvent::CourseCapacityChanged { .. }
@@ -123,6 +127,10 @@ impl Projection for ModuleItems {
             | CourseEvent::ModuleAdded { .. }
             | CourseEvent::ModuleDetailsChanged { .. }
             | CourseEvent::ModulesReordered { .. }
+            | CourseEvent::AssessmentAttached { .. }
+            | CourseEvent::AssessmentChanged { .. }
+            | CourseEvent::VideoTranscoded { .. }
+            | CourseEvent::VideoTranscodingFailed { .. }
             | CourseEvent::CourseDetailsChanged { .. }
             | CourseEvent::CourseScheduleChanged { .. }
             | CourseEvent::CourseCapacityChanged { .. }

@@ -53,6 +53,10 @@ impl Projection for Modules {
             | CourseEvent::ModuleItemChanged { .. }
             | CourseEvent::ModuleItemRemoved { .. }
             | CourseEvent::ModuleItemsReordered { .. }
+            | CourseEvent::AssessmentAttached { .. }
+            | CourseEvent::AssessmentChanged { .. }
+            | CourseEvent::VideoTranscoded { .. }
+            | CourseEvent::VideoTranscodingFailed { .. }
             | CourseEvent::CourseDetailsChanged { .. }
             | CourseEvent::CourseScheduleChanged { .. }
             | CourseEvent::CourseCapacityChanged { .. }
@@ -108,6 +112,10 @@ impl Projection for Modules {
             | CourseEvent::ModuleItemChanged { .. }
             | CourseEvent::ModuleItemRemoved { .. }
             | CourseEvent::ModuleItemsReordered { .. }
+            | CourseEvent::AssessmentAttached { .. }
+            | CourseEvent::AssessmentChanged { .. }
+            | CourseEvent::VideoTranscoded { .. }
+            | CourseEvent::VideoTranscodingFailed { .. }
             | CourseEvent::CourseDetailsChanged { .. }
             | CourseEvent::CourseScheduleChanged { .. }
             | CourseEvent::CourseCapacityChanged { .. }

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::support::{brokers, database_url, prefix};
 
 /// What anything may take that is expected to happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 pub(crate) mod tempdir {
     //! A folder that is removed at the end of the test.

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{ItemKind, PublicationState};
 use crate::domain::actor::Actor;
 use crate::domain::ids::{AssessmentId, CourseId, ItemId, ModuleId, UserId, VideoId};
+use crate::domain::report::VideoResult;
 use crate::domain::values::Patch;
 
 /// A command with who gives it and what they believe about the course.
@@ -18,8 +19,8 @@ pub struct CourseCommand {
     pub action: CourseAction,
 }
 
-/// What is asked of a course. Looked-up facts are `code_owner`, who holds the wanted code now, and `seats_taken` and
-/// `waiting`, how many students have a seat or wait for one.
+/// What is asked of a course. Looked-up facts are `code_owner`, who holds the wanted code now, `seats_taken` and
+/// `waiting`, how many students have a seat or wait for one, and `video`, what is known of a new item's video.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "the fields are those of the course")]
 pub enum CourseAction {
@@ -36,7 +37,7 @@ pub enum CourseAction {
     UpdateModule { module_id: ModuleId, patch: ModulePatch },
     RemoveModule { module_id: ModuleId },
     ReorderModules { module_ids: Vec<ModuleId> },
-    AddItem { module_id: ModuleId, item: Box<NewItem> },
+    AddItem { module_id: ModuleId, item: Box<NewItem>, video: Option<VideoResult> },
     UpdateItem { item_id: ItemId, patch: ItemPatch },
     RemoveItem { item_id: ItemId },
     ReorderItems { module_id: ModuleId, item_ids: Vec<ItemId> },

@@ -4,10 +4,12 @@ mod details;
 mod items;
 mod lifecycle;
 mod modules;
+mod reports;
 
 use std::collections::HashSet;
 use std::hash::Hash;
 
+pub use self::reports::AssessmentPatch;
 use super::command::{CourseAction, CourseCommand};
 use super::event::CourseEvent;
 use super::{Course, CourseStatus};
@@ -53,7 +55,9 @@ impl Course {
             CourseAction::UpdateModule { module_id, patch } => self.update_module(module_id, patch),
             CourseAction::RemoveModule { module_id } => self.remove_module(module_id),
             CourseAction::ReorderModules { module_ids } => self.reorder_modules(module_ids),
-            CourseAction::AddItem { module_id, item } => self.add_item(module_id, item),
+            CourseAction::AddItem { module_id, item, video } => {
+                self.add_item(module_id, item, video.as_ref())
+            }
             CourseAction::UpdateItem { item_id, patch } => self.update_item(item_id, patch),
             CourseAction::RemoveItem { item_id } => self.remove_item(item_id),
             CourseAction::ReorderItems { module_id, item_ids } => {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::module::{ItemKind, PublicationState};
 use crate::domain::ids::{AssessmentId, CourseId, ItemId, ModuleId, UserId, VideoId};
+use crate::domain::report::Rendition;
 use crate::domain::values::present;
 
 /// A stored fact about a course. In the `…Changed` events an absent field did not change and null was cleared.
@@ -133,6 +134,65 @@ pub enum CourseEvent {
     ModuleItemRemoved { module_id: ModuleId, item_id: ItemId },
     /// The items of a module have this order from now on: all of them.
     ModuleItemsReordered { module_id: ModuleId, item_ids: Vec<ItemId> },
+    /// The assessment service has an assessment for the course. `module_id` is where it wants to be shown, `shown_in`
+    /// the module of the course that shows it now.
+    AssessmentAttached {
+        assessment_id: AssessmentId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        module_id: Option<ModuleId>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shown_in: Option<ModuleId>,
+        title: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kind: Option<String>,
+        max_score: f64,
+        weight: f64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        due_at: Option<DateTime<Utc>>,
+        required: bool,
+    },
+    /// An assessment changed. `shown_in` names the modules that showed it or show it now.
+    AssessmentChanged {
+        assessment_id: AssessmentId,
+        #[serde(default)]
+        shown_in: Vec<ModuleId>,
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+        module_id: Option<Option<ModuleId>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+        kind: Option<Option<String>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_score: Option<f64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        weight: Option<f64>,
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+        due_at: Option<Option<DateTime<Utc>>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        required: Option<bool>,
+    },
+    /// The video of an item can be played.
+    VideoTranscoded {
+        module_id: ModuleId,
+        item_id: ItemId,
+        video_id: VideoId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        playback_url: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        duration_seconds: Option<f64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        thumbnail_url: Option<String>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        renditions: Vec<Rendition>,
+    },
+    /// The video of an item cannot be played.
+    VideoTranscodingFailed {
+        module_id: ModuleId,
+        item_id: ItemId,
+        video_id: VideoId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
 }
 
 impl CourseEvent {
@@ -158,6 +218,10 @@ impl CourseEvent {
             Self::ModuleItemChanged { .. } => "ModuleItemChanged",
             Self::ModuleItemRemoved { .. } => "ModuleItemRemoved",
             Self::ModuleItemsReordered { .. } => "ModuleItemsReordered",
+            Self::AssessmentAttached { .. } => "AssessmentAttached",
+            Self::AssessmentChanged { .. } => "AssessmentChanged",
+            Self::VideoTranscoded { .. } => "VideoTranscoded",
+            Self::VideoTranscodingFailed { .. } => "VideoTranscodingFailed",
         }
     }
 }

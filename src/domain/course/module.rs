@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Course, CourseEvent, assign};
 use crate::domain::ids::{AssessmentId, ItemId, ModuleId, VideoId};
+use crate::domain::report::VideoResult;
 use crate::domain::values::json_len;
 
 /// Whether a module or an item shows.
@@ -60,7 +61,7 @@ impl ItemKind {
 }
 
 /// An entry of a module. Its position is its index in [`Module::items`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModuleItem {
     /// Its id.
     pub id: ItemId,
@@ -78,10 +79,12 @@ pub struct ModuleItem {
     pub video_id: Option<VideoId>,
     /// The assessment of an ASSESSMENT.
     pub assessment_id: Option<AssessmentId>,
+    /// What became of the video, once that is known.
+    pub video: Option<VideoResult>,
 }
 
 /// An ordered unit of a course. Its position is its index in [`super::Course::modules`].
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Module {
     /// Its id.
     pub id: ModuleId,
@@ -107,7 +110,23 @@ impl ModuleItem {
             + self.url.as_deref().map_or(0, json_len)
             + self.video_id.as_ref().map_or(0, |id| json_len(id.as_str()))
             + self.assessment_id.as_ref().map_or(0, |id| json_len(id.as_str()))
+            + self.video.as_ref().map_or(0, video_bytes)
             + 160
+    }
+}
+
+/// Upper bound of the bytes that the result of a video takes in the JSON of its item on Kafka.
+fn video_bytes(result: &VideoResult) -> usize {
+    let text = |text: &Option<String>| text.as_deref().map_or(0, json_len);
+    256 + match result {
+        VideoResult::Ready { playback_url, duration_seconds: _, thumbnail_url, renditions } => {
+            let renditions = renditions
+                .iter()
+                .map(|one| json_len(&one.quality) + json_len(&one.url) + 128)
+                .sum::<usize>();
+            text(playback_url) + text(thumbnail_url) + renditions
+        }
+        VideoResult::Failed { reason } => text(reason),
     }
 }
 
@@ -175,16 +194,23 @@ impl Course {
             } => {
                 let state = PublicationState::Published;
                 let id = item_id;
-                let item =
-                    ModuleItem { id, kind, title, required, state, url, video_id, assessment_id };
+                let item = ModuleItem {
+                    id,
+                    kind,
+                    title,
+                    required,
+                    state,
+                    url,
+                    video_id,
+                    assessment_id,
+                    video: None,
+                };
                 if let Some(module) = self.module_mut(&module_id) {
                     insert(&mut module.items, position, item);
                 }
             }
             CourseEvent::ModuleItemChanged { module_id, item_id, title, required, url, state } => {
-                let module = self.module_mut(&module_id);
-                let item = module.and_then(|m| m.items.iter_mut().find(|i| i.id == item_id));
-                if let Some(item) = item {
+                if let Some(item) = self.item_mut(&module_id, &item_id) {
                     assign(&mut item.title, title);
                     assign(&mut item.required, required);
                     assign(&mut item.url, url);
@@ -201,8 +227,35 @@ impl Course {
                     reorder(&mut module.items, &item_ids, |item| &item.id);
                 }
             }
+            CourseEvent::VideoTranscoded {
+                module_id,
+                item_id,
+                video_id: _,
+                playback_url,
+                duration_seconds,
+                thumbnail_url,
+                renditions,
+            } => {
+                if let Some(item) = self.item_mut(&module_id, &item_id) {
+                    item.video = Some(VideoResult::Ready {
+                        playback_url,
+                        duration_seconds,
+                        thumbnail_url,
+                        renditions,
+                    });
+                }
+            }
+            CourseEvent::VideoTranscodingFailed { module_id, item_id, video_id: _, reason } => {
+                if let Some(item) = self.item_mut(&module_id, &item_id) {
+                    item.video = Some(VideoResult::Failed { reason });
+                }
+            }
             _ => {}
         }
+    }
+
+    fn item_mut(&mut self, module: &ModuleId, item: &ItemId) -> Option<&mut ModuleItem> {
+        self.module_mut(module)?.items.iter_mut().find(|other| other.id == *item)
     }
 
     fn module_mut(&mut self, id: &ModuleId) -> Option<&mut Module> {

@@ -175,7 +175,7 @@ async fn add(call: Call<'_>, input: AddModuleItemInput) -> Done<ModuleItem> {
         video_id: video,
         assessment_id: assessment,
     };
-    let action = CourseAction::AddItem { module_id, item: Box::new(new) };
+    let action = CourseAction::AddItem { module_id, item: Box::new(new), video: None };
     Ok(item(call.command(&input.course_id, input.expected_version, action).await?))
 }
 

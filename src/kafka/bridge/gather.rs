@@ -72,10 +72,13 @@ impl Gatherer {
         let mut records = Vec::new();
         let mut planned = contract::plan(command).into_iter().peekable();
         for recorded in command {
-            let message = planned.next_if(|next| next.last().position == recorded.position);
+            let here = |next: &Planned<'_>| next.last().position == recorded.position;
+            let messages: Vec<Planned<'_>> =
+                std::iter::from_fn(|| planned.next_if(|next| here(next))).collect();
             let tell = |course: Option<&Course>| {
-                let record = message.as_ref().map(|message| message.render(course)).transpose();
-                record.map_err(|source| GatherError::Untellable {
+                let rendered = messages.iter().map(|message| message.render(course));
+                let rendered: Result<Vec<Outbound>, _> = rendered.collect();
+                rendered.map_err(|source| GatherError::Untellable {
                     position: recorded.position.number,
                     source,
                 })
@@ -85,7 +88,7 @@ impl Gatherer {
                 continue;
             };
             let mut course = self.before(recorded).await?;
-            let needs = message.as_ref().and_then(Planned::needs);
+            let needs = messages.first().and_then(Planned::needs);
             if needs.is_some_and(|(_, sequence)| sequence < recorded.sequence) {
                 records.extend(tell(Some(&course))?);
                 course.apply(event.clone());

@@ -111,7 +111,7 @@ impl<'a> Planned<'a> {
         let found = course.modules.iter().enumerate().find(|(_, module)| module.id == *id);
         let (position, module) =
             found.ok_or_else(|| self.untellable(format!("the course has no module {id}")))?;
-        let data = ModuleData::of(position, module);
+        let data = ModuleData::of(position, module, course);
         let removed = matches!(self.last.event, Event::Course(CourseEvent::ModuleRemoved { .. }));
         Ok(serde_json::to_vec(&ModuleMessage {
             course_id: course.id.as_str(),

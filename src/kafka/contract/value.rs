@@ -7,11 +7,15 @@ use uuid::Uuid;
 
 use crate::domain::AssessmentId;
 use crate::domain::Course;
+use crate::domain::ModuleId;
 use crate::domain::UserId;
 use crate::domain::VideoId;
+use crate::domain::course::Assessment;
 use crate::domain::course::Module;
 use crate::domain::course::ModuleItem;
 use crate::domain::enrollment::Via;
+use crate::domain::report::Rendition;
+use crate::domain::report::VideoResult;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -77,6 +81,7 @@ pub(super) struct CourseData<'a> {
     tags: &'a [String],
     passing_score: Option<f64>,
     modules: Vec<ModuleSummary<'a>>,
+    assessments: Vec<AssessmentData<'a>>,
 }
 
 impl<'a> CourseData<'a> {
@@ -96,6 +101,7 @@ impl<'a> CourseData<'a> {
             tags: &course.tags,
             passing_score: course.passing_score,
             modules: course.modules.iter().enumerate().map(ModuleSummary::of).collect(),
+            assessments: course.assessments.iter().map(AssessmentData::of).collect(),
         }
     }
 }
@@ -136,10 +142,11 @@ pub(super) struct ModuleData<'a> {
     position: usize,
     status: &'static str,
     items: Vec<ItemData<'a>>,
+    assessments: Vec<AssessmentData<'a>>,
 }
 
 impl<'a> ModuleData<'a> {
-    pub(super) fn of(position: usize, module: &'a Module) -> Self {
+    pub(super) fn of(position: usize, module: &'a Module, course: &'a Course) -> Self {
         Self {
             id: module.id.as_str(),
             title: &module.title,
@@ -147,6 +154,7 @@ impl<'a> ModuleData<'a> {
             position,
             status: module.state.as_str(),
             items: module.items.iter().enumerate().map(ItemData::of).collect(),
+            assessments: course.assessments_of(&module.id).map(AssessmentData::of).collect(),
         }
     }
 
@@ -168,6 +176,7 @@ struct ItemData<'a> {
     url: Option<&'a str>,
     video_id: Option<&'a str>,
     assessment_id: Option<&'a str>,
+    video: Option<VideoData<'a>>,
 }
 
 impl<'a> ItemData<'a> {
@@ -182,6 +191,93 @@ impl<'a> ItemData<'a> {
             url: item.url.as_deref(),
             video_id: item.video_id.as_ref().map(VideoId::as_str),
             assessment_id: item.assessment_id.as_ref().map(AssessmentId::as_str),
+            video: item.video.as_ref().map(VideoData::of),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AssessmentData<'a> {
+    id: &'a str,
+    title: &'a str,
+    kind: Option<&'a str>,
+    module_id: Option<&'a str>,
+    max_score: f64,
+    weight: f64,
+    due_at: Option<String>,
+    required: bool,
+}
+
+impl<'a> AssessmentData<'a> {
+    fn of((id, assessment): (&'a AssessmentId, &'a Assessment)) -> Self {
+        Self {
+            id: id.as_str(),
+            title: &assessment.title,
+            kind: assessment.kind.as_deref(),
+            module_id: assessment.module_id.as_ref().map(ModuleId::as_str),
+            max_score: assessment.max_score,
+            weight: assessment.weight,
+            due_at: assessment.due_at.map(instant),
+            required: assessment.required,
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct VideoData<'a> {
+    state: &'static str,
+    playback_url: Option<&'a str>,
+    duration_seconds: Option<f64>,
+    thumbnail_url: Option<&'a str>,
+    renditions: Vec<RenditionData<'a>>,
+    failure_reason: Option<&'a str>,
+}
+
+impl<'a> VideoData<'a> {
+    fn of(result: &'a VideoResult) -> Self {
+        match result {
+            VideoResult::Ready { playback_url, duration_seconds, thumbnail_url, renditions } => {
+                Self {
+                    state: "READY",
+                    playback_url: playback_url.as_deref(),
+                    duration_seconds: *duration_seconds,
+                    thumbnail_url: thumbnail_url.as_deref(),
+                    renditions: renditions.iter().map(RenditionData::of).collect(),
+                    failure_reason: None,
+                }
+            }
+            VideoResult::Failed { reason } => Self {
+                state: "FAILED",
+                playback_url: None,
+                duration_seconds: None,
+                thumbnail_url: None,
+                renditions: Vec::new(),
+                failure_reason: reason.as_deref(),
+            },
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RenditionData<'a> {
+    quality: &'a str,
+    url: &'a str,
+    width: Option<u32>,
+    height: Option<u32>,
+    bitrate_kbps: Option<u32>,
+}
+
+impl<'a> RenditionData<'a> {
+    fn of(rendition: &'a Rendition) -> Self {
+        Self {
+            quality: &rendition.quality,
+            url: &rendition.url,
+            width: rendition.width,
+            height: rendition.height,
+            bitrate_kbps: rendition.bitrate_kbps,
         }
     }
 }

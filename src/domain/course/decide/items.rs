@@ -3,16 +3,23 @@
 
 use std::collections::HashSet;
 
+use super::reports::transcoded;
 use super::{Decision, changed, changed_text, check_module_fits, is_permutation, place};
 use crate::domain::course::{
     Course, CourseEvent, ItemKind, ItemPatch, Module, ModuleItem, NewItem, PublicationState,
 };
 use crate::domain::ids::{ItemId, ModuleId};
 use crate::domain::refusal::Refusal;
+use crate::domain::report::VideoResult;
 use crate::domain::values::{self, Patch};
 
 impl Course {
-    pub(super) fn add_item(&self, module_id: &ModuleId, new: &NewItem) -> Decision {
+    pub(super) fn add_item(
+        &self,
+        module_id: &ModuleId,
+        new: &NewItem,
+        video: Option<&VideoResult>,
+    ) -> Decision {
         self.check_not_deleted("be changed")?;
         let module = self.module(module_id).ok_or(Refusal::ModuleNotFound)?;
         values::title(&new.title)?;
@@ -31,9 +38,13 @@ impl Course {
             url: new.url.clone(),
             video_id: new.video_id.clone(),
             assessment_id: new.assessment_id.clone(),
+            video: video.cloned(),
         };
-        check_module_fits(module.outgoing_bytes() + item.outgoing_bytes())?;
-        Ok(vec![CourseEvent::ModuleItemAdded {
+        let others = module.outgoing_bytes() + self.assessment_bytes(module_id);
+        check_module_fits(others + item.outgoing_bytes())?;
+        let shown = new.video_id.as_ref().zip(video);
+        let shown = shown.map(|(id, result)| transcoded(module_id, &item, id, result));
+        let added = CourseEvent::ModuleItemAdded {
             module_id: module_id.clone(),
             item_id: item.id,
             kind: item.kind,
@@ -43,7 +54,8 @@ impl Course {
             url: item.url,
             video_id: item.video_id,
             assessment_id: item.assessment_id,
-        }])
+        };
+        Ok([added].into_iter().chain(shown).collect())
     }
 
     pub(super) fn update_item(&self, id: &ItemId, patch: &ItemPatch) -> Decision {
@@ -66,7 +78,8 @@ impl Course {
         let mut after = item.clone();
         after.title = title.clone().unwrap_or(after.title);
         after.url = url.clone().unwrap_or(after.url);
-        let others = module.outgoing_bytes() - item.outgoing_bytes();
+        let others =
+            module.outgoing_bytes() + self.assessment_bytes(&module.id) - item.outgoing_bytes();
         check_module_fits(others + after.outgoing_bytes())?;
         let (module_id, item_id) = (module.id.clone(), id.clone());
         Ok(vec![CourseEvent::ModuleItemChanged { module_id, item_id, title, required, url, state }])

@@ -77,7 +77,7 @@ impl Course {
 
     /// Whether this course has room for `module` in the place of one whose summary took so many bytes.
     fn check_fits_with(&self, module: &Module, instead_of: usize) -> Result<(), Refusal> {
-        check_module_fits(module.outgoing_bytes())?;
+        check_module_fits(module.outgoing_bytes() + self.assessment_bytes(&module.id))?;
         check_course_fits(self.outgoing_bytes() - instead_of + module.summary_bytes())
     }
 }
