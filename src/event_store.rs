@@ -9,6 +9,7 @@ mod batch;
 pub mod keys;
 pub mod log;
 pub mod migrate;
+pub mod personal;
 pub mod position;
 pub mod proposal;
 pub mod stream;
