@@ -6,9 +6,13 @@
 
 pub mod append;
 mod batch;
+pub mod dead_letters;
+pub mod inbound;
 pub mod keys;
 pub mod log;
 pub mod migrate;
+pub mod offsets;
+pub mod parked;
 pub mod personal;
 pub mod position;
 pub mod proposal;

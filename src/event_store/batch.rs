@@ -1,5 +1,6 @@
 //! One call of `append_to_log`: chains in, an outcome for each out.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
@@ -68,34 +69,35 @@ pub(super) async fn send(
     decode(chains, &rows)
 }
 
+/// The arguments of the append, a column each.
 #[derive(Default)]
-struct Arrays<'a> {
-    first: Vec<Option<Uuid>>,
-    read_chain: Vec<i32>,
-    read_type: Vec<&'static str>,
-    read_id: Vec<&'a str>,
-    read_version: Vec<i64>,
-    chain: Vec<i32>,
-    kind: Vec<&'static str>,
-    id: Vec<&'a str>,
-    sequence: Vec<i64>,
-    event_type: Vec<&'static str>,
-    event_version: Vec<String>,
-    payload: Vec<String>,
-    metadata: Vec<String>,
-    event_id: Vec<Uuid>,
-    command_id: Vec<Uuid>,
-    last: Vec<bool>,
-    course: Vec<Option<&'a str>>,
-    key_chain: Vec<i32>,
-    key_op: Vec<&'static str>,
-    key_space: Vec<&'static str>,
-    key: Vec<&'a str>,
-    key_value: Vec<Option<&'a str>>,
+pub(super) struct Arrays<'a> {
+    pub(super) first: Vec<Option<Uuid>>,
+    pub(super) read_chain: Vec<i32>,
+    pub(super) read_type: Vec<&'static str>,
+    pub(super) read_id: Vec<&'a str>,
+    pub(super) read_version: Vec<i64>,
+    pub(super) chain: Vec<i32>,
+    pub(super) kind: Vec<&'static str>,
+    pub(super) id: Vec<&'a str>,
+    pub(super) sequence: Vec<i64>,
+    pub(super) event_type: Vec<&'static str>,
+    pub(super) event_version: Vec<String>,
+    pub(super) payload: Vec<String>,
+    pub(super) metadata: Vec<String>,
+    pub(super) event_id: Vec<Uuid>,
+    pub(super) command_id: Vec<Uuid>,
+    pub(super) last: Vec<bool>,
+    pub(super) course: Vec<Option<&'a str>>,
+    pub(super) key_chain: Vec<i32>,
+    pub(super) key_op: Vec<&'static str>,
+    pub(super) key_space: Vec<&'static str>,
+    pub(super) key: Vec<&'a str>,
+    pub(super) key_value: Vec<Option<Cow<'a, str>>>,
 }
 
 impl<'a> Arrays<'a> {
-    fn of(chains: &'a [&Chain]) -> Result<Self, sqlx::Error> {
+    pub(super) fn of(chains: &'a [&Chain]) -> Result<Self, sqlx::Error> {
         let encode = |error: serde_json::Error| sqlx::Error::Encode(error.into());
         let mut arrays = Self::default();
         for (number, chain) in (0_i32..).zip(chains) {
@@ -142,7 +144,8 @@ impl<'a> Arrays<'a> {
     }
 }
 
-fn decode(chains: &[&Chain], rows: &[PgRow]) -> Result<Done, sqlx::Error> {
+/// Reads the answer: an outcome per chain.
+pub(super) fn decode(chains: &[&Chain], rows: &[PgRow]) -> Result<Done, sqlx::Error> {
     let mut before = Position::default();
     let mut recorded_at = DateTime::<Utc>::default();
     let mut outcomes: Vec<Option<ChainOutcome>> = chains.iter().map(|_| None).collect();
@@ -203,8 +206,9 @@ fn decode(chains: &[&Chain], rows: &[PgRow]) -> Result<Done, sqlx::Error> {
     Ok(Done { chains, head: Position { number: next, ..before } })
 }
 
-fn unreadable(why: String) -> sqlx::Error {
-    sqlx::Error::Decode(why.into())
+/// The answer is none that this release knows.
+pub(super) fn unreadable(why: impl Into<String>) -> sqlx::Error {
+    sqlx::Error::Decode(why.into().into())
 }
 
 fn stale() -> ChainOutcome {

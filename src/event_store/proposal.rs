@@ -1,5 +1,6 @@
 //! What is proposed to the log: the reads that a decision stands on, its events and its keys.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -109,16 +110,26 @@ pub enum KeyAct {
     Absent,
     /// `0` holds it; from now on nobody does.
     Release(String),
+    /// `held` holds it, nobody where that is `None`; from now on `next` does.
+    Replace {
+        /// Who must hold it.
+        held: Option<String>,
+        /// Who holds it then.
+        next: String,
+    },
 }
 
 impl KeyAct {
     /// The operation's name and value, as the append function takes them.
-    pub(super) fn parts(&self) -> (&'static str, Option<&str>) {
+    pub(super) fn parts(&self) -> (&'static str, Option<Cow<'_, str>>) {
         match self {
-            Self::Claim(value) => ("claim", Some(value)),
-            Self::Held(value) => ("held", Some(value)),
+            Self::Claim(holder) => ("claim", Some(Cow::Borrowed(holder.as_str()))),
+            Self::Held(holder) => ("held", Some(Cow::Borrowed(holder.as_str()))),
             Self::Absent => ("absent", None),
-            Self::Release(value) => ("release", Some(value)),
+            Self::Release(holder) => ("release", Some(Cow::Borrowed(holder.as_str()))),
+            Self::Replace { held, next } => {
+                ("replace", Some(Cow::Owned(serde_json::json!([held, next]).to_string())))
+            }
         }
     }
 }
