@@ -4,11 +4,14 @@
 //! only a guess. The append decides: an acceptance and a refusal are both true at one point of the log, over any
 //! number of instances.
 
+mod awaited;
 mod cache;
 mod decision;
 pub mod idempotency;
+pub mod intake;
 mod mailbox;
 mod request;
+mod video;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,6 +23,7 @@ use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
+pub use self::awaited::Awaited;
 use self::cache::RoomCache;
 use self::idempotency::Done;
 pub use self::idempotency::IdempotencyKey;

@@ -10,8 +10,10 @@ use uuid::Uuid;
 use super::cache::Known;
 use super::idempotency::{Done, IdempotencyKey};
 use super::request::{Cause, Request, State};
+use super::video::{VideoRecord, video_key};
 use crate::domain::course::{CourseAction, CourseCommand, CourseEvent};
 use crate::domain::registration::{Changes, Room, Undecided, acts_as_instructor};
+use crate::domain::report::VideoResult;
 use crate::domain::values::{Patch, folded_code};
 use crate::domain::{
     Course, CourseId, Enrollment, EnrollmentId, Refusal, Seats, StreamType, UserId,
@@ -90,7 +92,13 @@ impl<'a> Draft<'a> {
                     return Step::Later;
                 }
                 let owner = code.as_ref().and_then(|code| owner(facts, code));
-                let command = with_facts(command, owner.as_deref(), &self.seats);
+                let video = video_use(self.id, command, facts);
+                let mut command = with_facts(command, owner.as_deref(), &self.seats);
+                if let (CourseAction::AddItem { video, .. }, Some((known, _))) =
+                    (&mut command.action, &video)
+                {
+                    video.clone_from(known);
+                }
                 reads.push(StreamType::Course);
                 if moves_seats(&command.action) {
                     reads.push(StreamType::Seats);
@@ -98,6 +106,7 @@ impl<'a> Draft<'a> {
                 let decided = self.room(|room| room.change_course(&command));
                 if let Ok(changes) = &decided {
                     keys = self.key_uses(changes);
+                    keys.extend(video.map(|(_, used)| used));
                 } else if let (
                     Err(Undecided::Refused(Refusal::CodeTaken)),
                     Some(code),
@@ -357,6 +366,26 @@ fn wanted_code(command: &CourseCommand) -> Option<String> {
 
 fn owner(facts: &Facts, code: &str) -> Option<String> {
     facts.get(&(COURSE_CODES.to_owned(), code.to_owned())).cloned().flatten()
+}
+
+/// What is known of the video of a new item, and that its course must hear of what is reported of it.
+fn video_use(
+    course: &CourseId,
+    command: &CourseCommand,
+    facts: &Facts,
+) -> Option<(Option<VideoResult>, KeyUse)> {
+    let CourseAction::AddItem { item, .. } = &command.action else { return None };
+    let (space, key) = video_key(item.video_id.as_ref()?);
+    let held = facts.get(&(space.to_owned(), key.clone())).cloned().flatten();
+    let mut record = VideoRecord::parse(held.as_deref());
+    let result = record.result.clone();
+    record.courses.insert(course.clone());
+    let next = record.to_json();
+    let what = match held {
+        Some(held) if held == next => KeyAct::Held(held),
+        held => KeyAct::Replace { held, next },
+    };
+    Some((result, KeyUse { space, key, what }))
 }
 
 fn with_facts(command: &CourseCommand, owner: Option<&str>, seats: &Seats) -> CourseCommand {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row};
 use tokio::time::timeout;
@@ -39,6 +40,25 @@ pub struct Record {
     pub key: Option<Vec<u8>>,
     /// Its value.
     pub value: Option<Vec<u8>>,
+}
+
+impl Record {
+    /// Tells the record from another one at the same place: a hash of its time, key and value.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.timestamp.to_be_bytes());
+        for part in [&self.key, &self.value] {
+            match part {
+                None => hash.update([0]),
+                Some(bytes) => {
+                    hash.update([1]);
+                    hash.update(bytes.len().to_be_bytes());
+                    hash.update(bytes);
+                }
+            }
+        }
+        format!("{:x}", hash.finalize())
+    }
 }
 
 /// The content may be personal data.

@@ -45,6 +45,17 @@ pub enum LoadError {
     },
 }
 
+impl LoadError {
+    /// Whether waiting may help: the database is away.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Read { source: PersistenceError::ConnectionError(_), .. } => true,
+            Self::ReadMany(error) => super::append::is_transient(error),
+            Self::Read { .. } | Self::Decode { .. } => false,
+        }
+    }
+}
+
 /// Loads streams.
 pub struct Streams {
     repository: PostgresEventRepository,

@@ -1,0 +1,399 @@
+//! Messages of other services become events, each with its effect exactly once.
+//!
+//! A slice of messages is decided as one, each message on what the one before it leaves, and appended as one: events,
+//! claims, refusals, parked messages, dead letters, and the places where the partitions go on. What was read is only a
+//! guess; where the log says otherwise nothing is appended and the slice is decided again. After a lost connection
+//! too: the claims tell which messages had their effect.
+//!
+//! ## Decision: a slice is one chain, beside the mailboxes
+//! Its messages are about many courses, and the place of a partition moves with all of them or not at all. A command
+//! to one of the courses makes the slice stale, which costs one more round; the streams of users and enrollments that
+//! slices write are seldom written by anybody else. What would change our mind: a slice that is stale again and again.
+
+mod draft;
+mod loaded;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use self::draft::Draft;
+use self::loaded::{Loaded, StateCache};
+use super::awaited::Awaited;
+use crate::domain::Event;
+use crate::domain::Refusal;
+use crate::domain::report::{Report, Stamp};
+use crate::event_store::append::is_transient;
+use crate::event_store::inbound::{
+    InboundLog, Keep, Kept, OffsetMove, Record, Settle, Slice, SliceOutcome,
+};
+use crate::event_store::proposal::KeyAct;
+use crate::event_store::stream::{LoadError, Streams};
+use crate::event_store::{KeyUse, Metadata, Proposal};
+
+/// The most messages that are decided as one.
+pub const MAX_SLICE: usize = 200;
+/// A slice that is stale so often is cut in half, so that a busy course holds up nobody else for long.
+const STALE_BEFORE_CUT: u32 = 3;
+
+/// A message, read.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// Where it comes from now.
+    pub origin: Origin,
+    /// What tells it from other messages: two with the same have their effect once.
+    pub identity: String,
+    /// As it lies in its topic.
+    pub record: Arc<Record>,
+    /// What it says.
+    pub content: Result<Reported, Unreadable>,
+}
+
+/// Where a message comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Its topic: the partition moves on behind it.
+    Topic,
+    /// It was parked.
+    Parked(Uuid),
+    /// It was a dead letter.
+    DeadLetter(Uuid),
+}
+
+/// What a message says.
+#[derive(Debug, Clone)]
+pub struct Reported {
+    /// How new it is.
+    pub stamp: Stamp,
+    /// What is reported.
+    pub report: Report,
+    /// What its events carry of it.
+    pub metadata: Metadata,
+}
+
+/// A message that says nothing that can be understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// A stable code.
+    pub code: &'static str,
+    /// A sentence, without anything of its content.
+    pub reason: String,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// It became events.
+    Applied,
+    /// It says what is known.
+    Unchanged,
+    /// Something newer is known.
+    Outdated,
+    /// The domain refuses it. Recorded, not tried again.
+    Refused(Refusal),
+    /// It waits for this.
+    Parked(Awaited),
+    /// It is a dead letter, for this reason.
+    Dead(Unreadable),
+    /// The same message had its effect before.
+    Duplicate,
+}
+
+impl Effect {
+    /// Its name in metrics and claims. Stored: never rename.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Unchanged => "unchanged",
+            Self::Outdated => "outdated",
+            Self::Refused(_) => "refused",
+            Self::Parked(_) => "parked",
+            Self::Dead(_) => "dead",
+            Self::Duplicate => "duplicate",
+        }
+    }
+}
+
+/// An effect with the events that make it.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// What would become of the message.
+    pub effect: Effect,
+    /// The events that would be appended.
+    pub events: Vec<Event>,
+}
+
+/// Where each partition stands, as its reader believes.
+pub type Places = HashMap<(String, i32), Option<i64>>;
+
+/// Why a slice has no effect.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// The database cannot be reached. Nothing is known to be appended; trying again is safe.
+    #[error("the database cannot be reached")]
+    Unavailable(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// Partitions stand elsewhere than their reader believes: another reader took them over, or an operator moved them.
+    #[error("{} partitions stand elsewhere than was believed", .0.len())]
+    Moved(Vec<(String, i32, Option<i64>)>),
+    /// The log cannot be read or written, and trying again will not help by itself.
+    #[error("the log cannot be read or written")]
+    Failed(#[source] Arc<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<sqlx::Error> for IntakeError {
+    fn from(error: sqlx::Error) -> Self {
+        if is_transient(&error) {
+            Self::Unavailable(Arc::new(error))
+        } else {
+            Self::Failed(Arc::new(error))
+        }
+    }
+}
+
+impl From<LoadError> for IntakeError {
+    fn from(error: LoadError) -> Self {
+        if error.is_transient() {
+            Self::Unavailable(Arc::new(error))
+        } else {
+            Self::Failed(Arc::new(error))
+        }
+    }
+}
+
+/// The write side of incoming messages in one instance. Cheap to clone.
+#[derive(Clone)]
+pub struct Intake {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pool: PgPool,
+    log: InboundLog,
+    streams: Streams,
+    cache: StateCache,
+    group: String,
+    observe: Box<dyn Fn(&str, &'static str) + Send + Sync>,
+}
+
+impl Intake {
+    /// Decides on what `pool` holds and appends through `log`, for the consumer group `group`. `observe` hears of each
+    /// message its topic and [`Effect::name`].
+    pub fn new(
+        pool: PgPool,
+        log: InboundLog,
+        group: &str,
+        observe: impl Fn(&str, &'static str) + Send + Sync + 'static,
+    ) -> Self {
+        let inner = Inner {
+            streams: Streams::new(pool.clone()),
+            pool,
+            log,
+            cache: StateCache::default(),
+            group: group.to_owned(),
+            observe: Box::new(observe),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The consumer group.
+    pub fn group(&self) -> &str {
+        &self.inner.group
+    }
+
+    /// Gives the messages their effects, in order, in slices of at most [`MAX_SLICE`]. `places` says where the
+    /// partitions of messages from topics stand, and moves with each slice. Messages that another instance has dealt
+    /// with meanwhile have no effect.
+    ///
+    /// # Errors
+    /// Slices before the one that fails are appended, as `places` says; the rest may be given again.
+    pub async fn process(
+        &self,
+        messages: Vec<Incoming>,
+        places: &mut Places,
+    ) -> Result<Vec<Effect>, IntakeError> {
+        let mut slices: Vec<Vec<Incoming>> =
+            messages.chunks(MAX_SLICE).rev().map(<[Incoming]>::to_vec).collect();
+        let mut effects = Vec::with_capacity(messages.len());
+        while let Some(mut slice) = slices.pop() {
+            match self.slice(&slice, places).await? {
+                Sliced::Done(done) => {
+                    for (message, effect) in slice.iter().zip(&done) {
+                        (self.inner.observe)(&message.record.topic, effect.name());
+                    }
+                    effects.extend(done);
+                }
+                Sliced::Cut if slice.len() > 1 => {
+                    let second = slice.split_off(slice.len() / 2);
+                    slices.push(second);
+                    slices.push(slice);
+                }
+                Sliced::Cut => slices.push(slice),
+                Sliced::Without(gone) => {
+                    slice.retain(|message| !gone.contains(&message.id()));
+                    slices.push(slice);
+                }
+                Sliced::Rejected(error) => match slice.as_mut_slice() {
+                    [one] if one.content.is_ok() => {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::error!(error, "the database refuses the effect of a message");
+                        one.content = Err(Unreadable {
+                            code: "REJECTED",
+                            reason: "the database refuses its effect".to_owned(),
+                        });
+                        slices.push(slice);
+                    }
+                    [_] => return Err(IntakeError::Failed(Arc::new(error))),
+                    _ => {
+                        let second = slice.split_off(slice.len() / 2);
+                        slices.push(second);
+                        slices.push(slice);
+                    }
+                },
+            }
+        }
+        Ok(effects)
+    }
+
+    /// What would become of the messages, one after the other; nothing is appended.
+    pub async fn preview(&self, messages: &[Incoming]) -> Result<Vec<Preview>, IntakeError> {
+        let (draft, effects) = self.decide(messages).await?;
+        let proposals = draft.proposals();
+        let events = |place: usize| {
+            let events = proposals.iter().filter(|(of, _)| *of == place);
+            events.flat_map(|(_, proposal)| &proposal.events).map(|new| new.event.clone()).collect()
+        };
+        let previews = effects.into_iter().enumerate();
+        Ok(previews.map(|(place, effect)| Preview { effect, events: events(place) }).collect())
+    }
+
+    /// Takes kept messages away for good. Returns those that were there.
+    pub async fn discard(
+        &self,
+        kept: &[(Uuid, Settle)],
+        by: &str,
+        reason: &str,
+    ) -> Result<Vec<Uuid>, IntakeError> {
+        let mut settled = kept.to_vec();
+        self.settle(&mut settled, Vec::new(), Some((by.to_owned(), Some(reason.to_owned())))).await
+    }
+
+    /// Parked messages that waited for too long become dead letters. Returns how many.
+    pub async fn expire(&self, parked: Vec<(Uuid, Kept)>) -> Result<usize, IntakeError> {
+        let mut settled: Vec<(Uuid, Settle)> =
+            parked.iter().map(|(id, _)| (*id, Settle::Unparked)).collect();
+        Ok(self.settle(&mut settled, parked, None).await?.len())
+    }
+
+    async fn settle(
+        &self,
+        settled: &mut Vec<(Uuid, Settle)>,
+        mut dead: Vec<(Uuid, Kept)>,
+        by: Option<(String, Option<String>)>,
+    ) -> Result<Vec<Uuid>, IntakeError> {
+        loop {
+            let slice = Slice {
+                group: self.inner.group.clone(),
+                settled: settled.clone(),
+                kept: dead.iter().map(|(_, kept)| kept.clone()).collect(),
+                by: by.clone(),
+                ..Slice::default()
+            };
+            if let SliceOutcome::Gone(gone) = self.inner.log.append(&slice).await? {
+                settled.retain(|(id, _)| !gone.contains(id));
+                dead.retain(|(id, _)| !gone.contains(id));
+                continue;
+            }
+            return Ok(settled.iter().map(|(id, _)| *id).collect());
+        }
+    }
+
+    async fn slice(
+        &self,
+        messages: &[Incoming],
+        places: &mut Places,
+    ) -> Result<Sliced, IntakeError> {
+        if messages.is_empty() {
+            return Ok(Sliced::Done(Vec::new()));
+        }
+        for _ in 0..STALE_BEFORE_CUT {
+            let (draft, effects) = self.decide(messages).await?;
+            let offsets = moves(messages, places);
+            let slice = draft.slice(&self.inner.group, offsets.clone());
+            match self.inner.log.append(&slice).await {
+                Ok(SliceOutcome::Appended(_)) => {
+                    draft.keep_in(&self.inner.cache);
+                    for moved in offsets {
+                        places.insert((moved.topic, moved.partition), Some(moved.next));
+                    }
+                    return Ok(Sliced::Done(effects));
+                }
+                Ok(SliceOutcome::Stale(streams)) => self.inner.cache.forget(&streams),
+                Ok(SliceOutcome::Keys) => {}
+                Ok(SliceOutcome::Moved(moved)) => return Err(IntakeError::Moved(moved)),
+                Ok(SliceOutcome::Gone(gone)) => return Ok(Sliced::Without(gone)),
+                Err(error) if is_transient(&error) => return Err(error.into()),
+                Err(error) => return Ok(Sliced::Rejected(error)),
+            }
+        }
+        Ok(Sliced::Cut)
+    }
+
+    /// Decides until nothing is missing: what a message needs may hang on what another need has brought.
+    async fn decide(&self, messages: &[Incoming]) -> Result<(Draft, Vec<Effect>), IntakeError> {
+        let mut loaded = Arc::new(Loaded::default());
+        loop {
+            let mut draft = Draft::new(loaded.clone());
+            let effects: Vec<Option<Effect>> =
+                messages.iter().enumerate().map(|(place, m)| draft.take(place, m)).collect();
+            if draft.needs().is_empty() {
+                return Ok((draft, effects.into_iter().flatten().collect()));
+            }
+            let needs = draft.into_needs();
+            let inner = &self.inner;
+            Arc::make_mut(&mut loaded)
+                .load(needs, &inner.pool, &inner.streams, &inner.cache)
+                .await?;
+        }
+    }
+}
+
+/// What became of a slice, where the database answered.
+enum Sliced {
+    Done(Vec<Effect>),
+    /// It was stale too often.
+    Cut,
+    /// These kept messages are no longer there.
+    Without(Vec<Uuid>),
+    /// The database refuses the content.
+    Rejected(sqlx::Error),
+}
+
+impl Incoming {
+    fn id(&self) -> Uuid {
+        match self.origin {
+            Origin::Topic => Uuid::nil(),
+            Origin::Parked(id) | Origin::DeadLetter(id) => id,
+        }
+    }
+}
+
+/// How the partitions move behind these messages.
+fn moves(messages: &[Incoming], places: &Places) -> Vec<OffsetMove> {
+    let mut last: HashMap<(&str, i32), &Record> = HashMap::new();
+    for message in messages.iter().filter(|message| message.origin == Origin::Topic) {
+        let record = &*message.record;
+        last.insert((&record.topic, record.partition), record);
+    }
+    let moves = last.into_values().map(|record| OffsetMove {
+        topic: record.topic.clone(),
+        partition: record.partition,
+        expected: places.get(&(record.topic.clone(), record.partition)).copied().flatten(),
+        next: record.offset + 1,
+        fingerprint: record.fingerprint(),
+    });
+    let mut moves: Vec<OffsetMove> = moves.collect();
+    moves.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
+    moves
+}
