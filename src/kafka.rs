@@ -1,4 +1,5 @@
-//! Kafka: what the service tells the world ([`contract`], [`bridge`]) and where ([`topics`]).
+//! Kafka: what the service tells the world ([`contract`], [`bridge`]), what it hears ([`inbound`]), and where
+//! ([`topics`]).
 //!
 //! The event log is the outbox: nothing is ever sent by a command. The bridge follows the log and publishes each
 //! command's messages exactly once.
@@ -6,5 +7,6 @@
 pub mod bridge;
 pub mod client;
 pub mod contract;
+pub mod inbound;
 pub mod probe;
 pub mod topics;

@@ -1,0 +1,11 @@
+//! The incoming messages: what other services tell of users, assessments, submissions, grades and videos.
+//!
+//! They were never agreed upon with anybody, so the [`reader`](read) takes them as they come: flat or nested, in
+//! camel or snake case, ids in any form. What it cannot read is poison: a record that no repetition makes readable.
+#![warn(missing_docs)]
+
+mod reader;
+mod summary;
+
+pub use self::reader::{Incoming, MAX_VALUE_BYTES, Message, Poison, identity, read};
+pub use self::summary::{outcome, summary};

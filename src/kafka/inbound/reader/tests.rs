@@ -1,0 +1,6 @@
+mod corpus;
+mod properties;
+
+use serde_json::json;
+
+use super::*;
