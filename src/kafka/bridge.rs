@@ -32,7 +32,7 @@ pub use self::progress::{BridgeReport, Progress, ResumeFrom, report, resume};
 use self::end::End;
 use self::lease::Lease;
 use self::session::Session;
-use super::client::Connection;
+use super::client::{Connection, chain};
 use super::topics::{TopicNames, TopicSettings};
 use crate::event_store::wake::Wake;
 
@@ -223,12 +223,4 @@ impl Shared {
             status.last_error = Some(why.to_owned());
         });
     }
-}
-
-/// An error with everything that caused it, as far as it does not say so itself.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.map(ToString::to_string).fold(error.to_string(), |text, cause| {
-        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
-    })
 }

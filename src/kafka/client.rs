@@ -56,3 +56,11 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T, KafkaError> {
     tokio::task::spawn_blocking(call).await.unwrap_or(Err(KafkaError::Canceled))
 }
+
+/// An error with everything that caused it, as far as it does not say so itself.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.map(ToString::to_string).fold(error.to_string(), |text, cause| {
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
+}

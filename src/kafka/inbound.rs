@@ -4,8 +4,14 @@
 //! camel or snake case, ids in any form. What it cannot read is poison: a record that no repetition makes readable.
 #![warn(missing_docs)]
 
+mod consumer;
+mod places;
 mod reader;
 mod summary;
+mod translate;
 
+pub use self::consumer::{Inbound, InboundConfig, InboundState, InboundStatus};
+pub use self::places::{Found, Partition};
 pub use self::reader::{Incoming, MAX_VALUE_BYTES, Message, Poison, identity, read};
 pub use self::summary::{outcome, summary};
+pub use self::translate::translate;

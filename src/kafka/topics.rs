@@ -134,6 +134,16 @@ impl TopicNames {
         self.prefixed(GROUP)
     }
 
+    /// `name` without the prefix; `None` where it has another one.
+    pub fn unprefixed<'a>(&self, name: &'a str) -> Option<&'a str> {
+        name.strip_prefix(&*self.prefix)
+    }
+
+    /// The topic of the dead letters of an incoming topic.
+    pub fn dead_letters(&self, topic: InboundTopic) -> String {
+        self.prefixed(&format!("{}-{GROUP}-dlt", topic.name()))
+    }
+
     /// `name` on the cluster.
     pub fn prefixed(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
@@ -192,6 +202,33 @@ impl From<KafkaError> for TopicError {
     fn from(error: KafkaError) -> Self {
         Self::Kafka(error)
     }
+}
+
+/// Creates the incoming topics that are missing, where the service may: their producers may come later than we do.
+/// One that cannot be created is found once somebody else has made it.
+pub async fn ensure_inbound(
+    connection: &Connection,
+    names: &TopicNames,
+    settings: TopicSettings,
+) -> Result<(), TopicError> {
+    let admin: AdminClient<Log> = connection.client_config().create_with_context(Log)?;
+    let options = AdminOptions::new()
+        .operation_timeout(Some(ASK_TIMEOUT))
+        .request_timeout(Some(ASK_TIMEOUT * 2));
+    let incoming = InboundTopic::ALL.map(|topic| names.prefixed(topic.name()));
+    let replication = || TopicReplication::Fixed(settings.replication);
+    let new = |name| NewTopic::new(name, settings.partitions, replication());
+    let wanted = incoming.iter().map(String::as_str).map(new);
+    for answer in admin.create_topics(&wanted.collect::<Vec<_>>(), &options).await? {
+        match answer {
+            Ok(topic) => tracing::info!(topic, "the topic {topic} was created"),
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((topic, code)) => {
+                tracing::warn!(topic, %code, "the topic {topic} could not be created");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Creates what is missing, and checks the progress topic. May be repeated, also by several instances at once.

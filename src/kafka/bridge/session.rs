@@ -18,11 +18,11 @@ use super::producer::Transactions;
 use super::progress::{self, Progress};
 use super::tail::{self, TailError};
 use super::takeover::{self, Known};
-use super::{BridgeState, Shared, chain};
+use super::{BridgeState, Shared};
 use crate::event_store::Recorded;
 use crate::event_store::log;
 use crate::event_store::wake::Wake;
-use crate::kafka::client::blocking;
+use crate::kafka::client::{blocking, chain};
 use crate::kafka::contract::Outbound;
 use crate::kafka::topics;
 
