@@ -7,6 +7,7 @@
 pub mod append;
 mod batch;
 pub mod dead_letters;
+pub mod followers;
 pub mod inbound;
 pub mod keys;
 pub mod log;

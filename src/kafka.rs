@@ -8,5 +8,6 @@ pub mod bridge;
 pub mod client;
 pub mod contract;
 pub mod inbound;
+mod lease;
 pub mod probe;
 pub mod topics;

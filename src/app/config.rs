@@ -114,6 +114,8 @@ pub struct Config {
     pub graphql_limits: Limits,
     /// How long a command may take.
     pub command_timeout: Duration,
+    /// How long an incoming message may wait for what it refers to.
+    pub parked_ttl: Duration,
     /// How long work in progress may go on after the signal to stop.
     pub shutdown_grace: Duration,
     /// How log lines look; `None`: pretty on a terminal, else JSON.
@@ -176,6 +178,7 @@ impl Config {
             kafka: values.kafka(cfg!(feature = "kafka-tls"))?,
             graphql_limits: values.graphql()?,
             command_timeout: values.required("COMMAND_TIMEOUT_MS", rules::MILLISECONDS)?,
+            parked_ttl: values.required("INBOUND_PARKED_TTL_MS", rules::PARKED_TTL)?,
             shutdown_grace: values.required("SHUTDOWN_GRACE_MS", rules::MILLISECONDS)?,
             log_format: values.optional("LOG_FORMAT", rules::LOG_FORMAT)?,
             log_filter: values.required("RUST_LOG", rules::LOG_FILTER)?,

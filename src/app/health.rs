@@ -9,7 +9,9 @@ use tokio::time::timeout;
 
 use super::metrics::{BridgeFigures, Metrics};
 use crate::event_store::log;
+use crate::event_store::{dead_letters, parked};
 use crate::kafka::bridge::{self, BridgeState, BridgeStatus};
+use crate::kafka::inbound::{InboundState, InboundStatus, UnparkState};
 use crate::projections::{Checkpoints, Health as ProjectionHealth, Runner};
 
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -21,6 +23,7 @@ pub(super) struct Health {
     pub(super) checkpoints: Checkpoints,
     pub(super) projections: Vec<Runner>,
     pub(super) bridge: Option<watch::Receiver<BridgeStatus>>,
+    pub(super) inbound: Option<(watch::Receiver<InboundStatus>, watch::Receiver<UnparkState>)>,
     pub(super) topic_prefix: String,
 }
 
@@ -63,6 +66,27 @@ impl Health {
             degraded |= word != "ok" && word != "starting";
             parts.insert("bridge".to_owned(), json!({ "status": word, "why": why }));
         }
+        if let Some((inbound, unpark)) = &self.inbound {
+            let status = inbound.borrow().clone();
+            let red: Vec<&String> = status.red.values().collect();
+            let (word, why) = match status.state {
+                InboundState::Starting => ("starting", None),
+                InboundState::Down { why } => ("down", Some(why)),
+                InboundState::Running if red.is_empty() => ("ok", None),
+                InboundState::Running => ("refused", None),
+            };
+            degraded |= word != "ok" && word != "starting";
+            let report = json!({ "status": word, "why": why, "partitions": red });
+            parts.insert("inbound".to_owned(), report);
+            let report = match unpark.borrow().clone() {
+                UnparkState::Running => json!({ "status": "ok" }),
+                UnparkState::Down { why } => {
+                    degraded = true;
+                    json!({ "status": "down", "why": why })
+                }
+            };
+            parts.insert("unpark".to_owned(), report);
+        }
         let ready = database && migrated;
         let status = match (ready, degraded) {
             (false, _) => "unavailable",
@@ -90,6 +114,15 @@ impl Health {
             running: status.as_ref().is_some_and(|status| status.state == BridgeState::Running),
             published: status.map_or(0, |status| status.published),
         });
+        if let Ok(Ok(open)) = timeout(PATIENCE, dead_letters::count_open(&self.pool)).await {
+            metrics.dead_letters(open);
+        }
+        if let Ok(Ok(waiting)) = timeout(PATIENCE, parked::count(&self.pool)).await {
+            metrics.parked(waiting);
+        }
+        if let Some((inbound, _)) = &self.inbound {
+            metrics.inbound(&inbound.borrow());
+        }
     }
 }
 

@@ -9,6 +9,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::kafka::inbound::InboundStatus;
+use crate::kafka::topics::InboundTopic;
 use crate::projections::checkpoint::Checkpoint;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -21,6 +23,18 @@ struct ByProjection {
     projection: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByEffect {
+    topic: String,
+    effect: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByPartition {
+    topic: String,
+    partition: i32,
+}
+
 /// What this process counts.
 pub(super) struct Metrics {
     registry: Registry,
@@ -31,6 +45,11 @@ pub(super) struct Metrics {
     bridge_lag: Gauge,
     bridge_running: Gauge,
     bridge_published: Gauge,
+    messages: Family<ByEffect, Counter>,
+    inbound_lag: Family<ByPartition, Gauge>,
+    inbound_red: Family<ByPartition, Gauge>,
+    dead_letters: Gauge,
+    parked: Gauge,
 }
 
 /// What is known of the bridge at the time of a scrape.
@@ -86,6 +105,45 @@ impl Metrics {
             "Records that this process has published since its start",
             bridge_published.clone(),
         );
+        let messages = Family::<ByEffect, Counter>::default();
+        for topic in InboundTopic::ALL {
+            for effect in
+                ["applied", "unchanged", "outdated", "refused", "parked", "dead", "duplicate"]
+            {
+                let topic = topic.name().to_owned();
+                let _ = messages.get_or_create(&ByEffect { topic, effect });
+            }
+        }
+        registry.register(
+            "inbound_messages",
+            "Messages that this process took in, by topic and effect: applied, unchanged, outdated, refused, parked, \
+             dead, duplicate",
+            messages.clone(),
+        );
+        let inbound_lag = Family::default();
+        registry.register(
+            "inbound_lag_records",
+            "Records of a partition that this process reads and has not dealt with yet",
+            inbound_lag.clone(),
+        );
+        let inbound_red = Family::default();
+        registry.register(
+            "inbound_partition_red",
+            "1 where a partition stands still until somebody says where to go on",
+            inbound_red.clone(),
+        );
+        let dead_letters = Gauge::default();
+        registry.register(
+            "dead_letters",
+            "Dead letters that nobody has redriven or discarded",
+            dead_letters.clone(),
+        );
+        let parked = Gauge::default();
+        registry.register(
+            "parked_messages",
+            "Messages that wait for what they refer to",
+            parked.clone(),
+        );
         Arc::new(Self {
             registry,
             commands,
@@ -95,7 +153,38 @@ impl Metrics {
             bridge_lag,
             bridge_running,
             bridge_published,
+            messages,
+            inbound_lag,
+            inbound_red,
+            dead_letters,
+            parked,
         })
+    }
+
+    pub(super) fn message(&self, topic: &str, effect: &'static str) {
+        self.messages.get_or_create(&ByEffect { topic: topic.to_owned(), effect }).inc();
+    }
+
+    /// Partitions that this process no longer reads are no longer shown.
+    pub(super) fn inbound(&self, status: &InboundStatus) {
+        self.inbound_lag.clear();
+        self.inbound_red.clear();
+        for ((topic, partition), lag) in &status.lag {
+            let label = ByPartition { topic: topic.clone(), partition: *partition };
+            if let Some(lag) = lag {
+                self.inbound_lag.get_or_create(&label).set(*lag);
+            }
+            let red = status.red.contains_key(&(topic.clone(), *partition));
+            self.inbound_red.get_or_create(&label).set(i64::from(red));
+        }
+    }
+
+    pub(super) fn dead_letters(&self, open: i64) {
+        self.dead_letters.set(open);
+    }
+
+    pub(super) fn parked(&self, waiting: i64) {
+        self.parked.set(waiting);
     }
 
     pub(super) fn command(&self, outcome: &'static str) {

@@ -22,12 +22,15 @@ use super::metrics::Metrics;
 use super::tasks::Tasks;
 use crate::commands::Commands;
 use crate::commands::idempotency::forget_old_keys;
+use crate::commands::intake::Intake;
+use crate::event_store::inbound::InboundLog;
 use crate::event_store::wake::Head;
 use crate::event_store::{Appender, migrate};
 use crate::graphql::{self, Parts};
 use crate::kafka::bridge::{Bridge, BridgeConfig};
 use crate::kafka::client::Connection;
-use crate::kafka::topics::TopicSettings;
+use crate::kafka::inbound::{Inbound, InboundConfig, Unpark};
+use crate::kafka::topics::{TopicNames, TopicSettings};
 use crate::projections::{self, Checkpoints};
 
 /// What a process does.
@@ -39,11 +42,13 @@ pub struct Roles {
     pub projections: bool,
     /// Publishes to Kafka.
     pub bridge: bool,
+    /// Takes in what comes from Kafka.
+    pub inbound: bool,
 }
 
 impl Roles {
     /// Everything.
-    pub const ALL: Self = Self { api: true, projections: true, bridge: true };
+    pub const ALL: Self = Self { api: true, projections: true, bridge: true, inbound: true };
 }
 
 /// How to serve.
@@ -88,17 +93,44 @@ pub fn kafka_connection(config: &Config) -> Result<Connection, ConfigError> {
     })
 }
 
-fn bridge_config(config: &Config) -> Result<BridgeConfig, ConfigError> {
+fn topic_settings(config: &Config) -> TopicSettings {
+    TopicSettings {
+        partitions: config.kafka.topic_partitions,
+        replication: config.kafka.topic_replication_factor,
+        retention_ms: config.kafka.topic_retention_ms,
+    }
+}
+
+fn bridge_config(config: &Config, instance: Uuid) -> Result<BridgeConfig, ConfigError> {
     Ok(BridgeConfig {
         connection: kafka_connection(config)?,
-        topics: TopicSettings {
-            partitions: config.kafka.topic_partitions,
-            replication: config.kafka.topic_replication_factor,
-            retention_ms: config.kafka.topic_retention_ms,
-        },
+        topics: topic_settings(config),
         prefix: config.kafka.topic_prefix.clone(),
-        instance: Uuid::now_v7(),
+        instance,
     })
+}
+
+fn inbound_config(config: &Config) -> Result<InboundConfig, ConfigError> {
+    Ok(InboundConfig {
+        connection: kafka_connection(config)?,
+        topics: topic_settings(config),
+        prefix: config.kafka.topic_prefix.clone(),
+    })
+}
+
+/// The write side of incoming messages.
+///
+/// # Errors
+/// When `DATABASE_URL` does not parse.
+pub fn intake(
+    config: &Config,
+    pool: &PgPool,
+    head: &Head,
+    observe: impl Fn(&str, &'static str) + Send + Sync + 'static,
+) -> anyhow::Result<Intake> {
+    let log = InboundLog::new(database::appender_pool(config.database_url()?)?, head.clone());
+    let group = TopicNames::with_prefix(&config.kafka.topic_prefix).group();
+    Ok(Intake::new(pool.clone(), log, &group, observe))
 }
 
 /// Starts the service. It listens when this returns; whether it can work, `/readyz` says.
@@ -145,11 +177,28 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Running>
             tasks.spawn("projection", runner.run(pool.clone(), wake, background.clone()));
         }
     }
+    let instance = Uuid::now_v7();
     let mut bridge_status = None;
     if roles.bridge {
-        let bridge = Bridge::new(pool.clone(), head.subscribe(), bridge_config(config)?);
+        let bridge = Bridge::new(pool.clone(), head.subscribe(), bridge_config(config, instance)?);
         bridge_status = Some(bridge.status());
         tasks.spawn("bridge", bridge.run(background.clone()));
+    }
+    if roles.api || roles.inbound {
+        tasks.spawn("notifier", head.clone().notify_others(pool.clone(), background.clone()));
+    }
+    let mut inbound_status = None;
+    if roles.inbound {
+        let observed = metrics.clone();
+        let intake = intake(config, &pool, &head, move |topic, effect| {
+            observed.message(topic, effect);
+        })?;
+        let (wake, patience) = (head.subscribe(), config.parked_ttl);
+        let unpark = Unpark::new(pool.clone(), intake.clone(), wake, instance, patience);
+        let inbound = Inbound::new(pool.clone(), intake, inbound_config(config)?);
+        inbound_status = Some((inbound.status(), unpark.state()));
+        tasks.spawn("unpark", unpark.run(background.clone()));
+        tasks.spawn("inbound", inbound.run(background.clone()));
     }
     let mut appender_task = None;
     let mut api = None;
@@ -159,7 +208,6 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Running>
         let appender_pool = database::appender_pool(config.database_url()?)?;
         let (appender, task) = Appender::new(appender_pool, head.clone());
         appender_task = Some(tokio::spawn(task));
-        tasks.spawn("notifier", head.notify_others(pool.clone(), background.clone()));
         tasks.spawn("old keys", forget_old_keys(pool.clone(), background.clone()));
         let observed = metrics.clone();
         let commands =
@@ -181,6 +229,7 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Running>
         checkpoints,
         projections: runners,
         bridge: bridge_status,
+        inbound: inbound_status,
         topic_prefix: config.kafka.topic_prefix.clone(),
     };
     let router = http::router(health, metrics, api);

@@ -24,6 +24,8 @@ enum Role {
     Projections,
     /// Publishes to Kafka.
     Bridge,
+    /// Takes in what comes from Kafka.
+    Inbound,
 }
 
 impl Args {
@@ -33,6 +35,7 @@ impl Args {
             api: has(Role::Api),
             projections: has(Role::Projections),
             bridge: has(Role::Bridge),
+            inbound: has(Role::Inbound),
         };
         let asked = asked_to_end();
         let mut running =

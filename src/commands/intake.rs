@@ -15,11 +15,12 @@ mod loaded;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use self::draft::Draft;
+use self::draft::{Draft, INBOX};
 use self::loaded::{Loaded, StateCache};
 use super::awaited::Awaited;
 use crate::domain::Event;
@@ -31,10 +32,12 @@ use crate::event_store::inbound::{
 };
 use crate::event_store::proposal::KeyAct;
 use crate::event_store::stream::{LoadError, Streams};
-use crate::event_store::{KeyUse, Metadata, Proposal};
+use crate::event_store::{KeyUse, Metadata, Proposal, keys};
 
 /// The most messages that are decided as one.
 pub const MAX_SLICE: usize = 200;
+/// How long the claims of messages are kept: one that comes again within this time has no second effect.
+pub const CLAIMS_KEPT_FOR: Duration = Duration::from_hours(30 * 24);
 /// A slice that is stale so often is cut in half, so that a busy course holds up nobody else for long.
 const STALE_BEFORE_CUT: u32 = 3;
 
@@ -277,6 +280,11 @@ impl Intake {
     ) -> Result<Vec<Uuid>, IntakeError> {
         let mut settled = kept.to_vec();
         self.settle(&mut settled, Vec::new(), Some((by.to_owned(), Some(reason.to_owned())))).await
+    }
+
+    /// Forgets claims that are older than `age`. Returns how many.
+    pub async fn forget_claims(&self, age: Duration) -> Result<u64, IntakeError> {
+        Ok(keys::forget(&self.inner.pool, INBOX, age).await?)
     }
 
     /// Parked messages that waited for too long become dead letters. Returns how many.

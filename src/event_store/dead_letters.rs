@@ -28,6 +28,8 @@ pub struct DeadLetter {
     pub dead_at: DateTime<Utc>,
     /// The message; without its content once it is settled.
     pub record: Record,
+    /// How many bytes its value has.
+    pub bytes: Option<i32>,
     /// What became of it, where somebody saw to it.
     pub settled: Option<Settled>,
 }
@@ -46,21 +48,19 @@ pub struct Settled {
 }
 
 const COLUMNS: &str = "number, id, identity, code, reason, group_id, dead_at, topic, partition, record_offset, \
-     record_time, headers, key, value, settled_as, settled_at, settled_by, settled_reason";
+     record_time, headers, key, octet_length(value) AS bytes, value, settled_as, settled_at, settled_by, settled_reason";
 
-/// Those behind `after`, in order, at most `limit` and, beyond the first, at most `bytes` of values.
+/// Those behind `after`, in order, at most `limit`; of each value at most the first `cut` bytes.
 pub async fn read_after(
     executor: impl PgExecutor<'_>,
     after: i64,
     limit: i64,
-    bytes: i64,
+    cut: i32,
 ) -> Result<Vec<DeadLetter>, sqlx::Error> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM (SELECT *, sum(octet_length(coalesce(value, ''))) OVER (ORDER BY number) AS so_far \
-           FROM (SELECT * FROM dead_letters WHERE number > $1 ORDER BY number LIMIT $2) AS next) AS next \
-         WHERE so_far <= $3 OR number = $1 + 1 ORDER BY number"
-    );
-    let rows = sqlx::query(&sql).bind(after).bind(limit).bind(bytes).fetch_all(executor).await?;
+    let columns = COLUMNS.replace(" value,", " substring(value from 1 for $3) AS value,");
+    let sql =
+        format!("SELECT {columns} FROM dead_letters WHERE number > $1 ORDER BY number LIMIT $2");
+    let rows = sqlx::query(&sql).bind(after).bind(limit).bind(cut).fetch_all(executor).await?;
     rows.iter().map(read).collect()
 }
 
@@ -121,6 +121,7 @@ fn read(row: &PgRow) -> Result<DeadLetter, sqlx::Error> {
         group: row.try_get("group_id")?,
         dead_at: row.try_get("dead_at")?,
         record: record(row)?,
+        bytes: row.try_get("bytes")?,
         settled: how.zip(at).map(|(how, at)| Settled { how, at, by, reason }),
     })
 }

@@ -10,9 +10,9 @@
 //! Not with `send_offsets_to_transaction` under a made-up group: idle offsets expire, and a service that was quiet
 //! for a week would begin anew. Price: a topic that must not be deleted; the copy in Postgres notices when it was.
 
+mod dead;
 mod end;
 mod gather;
-mod lease;
 mod producer;
 mod progress;
 mod session;
@@ -30,9 +30,9 @@ use uuid::Uuid;
 pub use self::progress::{BridgeReport, Progress, ResumeFrom, report, resume};
 
 use self::end::End;
-use self::lease::Lease;
 use self::session::Session;
 use super::client::{Connection, chain};
+use super::lease::{self, Lease};
 use super::topics::{TopicNames, TopicSettings};
 use crate::event_store::wake::Wake;
 

@@ -7,11 +7,14 @@
 mod consumer;
 mod places;
 mod reader;
+pub mod report;
 mod summary;
 mod translate;
+mod unpark;
 
 pub use self::consumer::{Inbound, InboundConfig, InboundState, InboundStatus};
 pub use self::places::{Found, Partition};
 pub use self::reader::{Incoming, MAX_VALUE_BYTES, Message, Poison, identity, read};
 pub use self::summary::{outcome, summary};
 pub use self::translate::translate;
+pub use self::unpark::{Unpark, UnparkState};

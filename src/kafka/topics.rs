@@ -102,6 +102,11 @@ const PROGRESS: &str = "course-management-service-bridge-progress"; // never ren
 const TRANSACTIONAL_ID: &str = "course-management-service-bridge"; // never rename: it fences older instances
 const GROUP: &str = "course-management-group"; // never rename
 
+/// The topic of the dead letters of an incoming topic, without a prefix: never rename.
+pub(super) fn dead_letter_topic(topic: &str) -> String {
+    format!("{topic}-{GROUP}-dlt")
+}
+
 /// The names as they stand on the cluster: with a prefix, where several deployments share one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TopicNames {
@@ -141,7 +146,7 @@ impl TopicNames {
 
     /// The topic of the dead letters of an incoming topic.
     pub fn dead_letters(&self, topic: InboundTopic) -> String {
-        self.prefixed(&format!("{}-{GROUP}-dlt", topic.name()))
+        self.prefixed(&dead_letter_topic(topic.name()))
     }
 
     /// `name` on the cluster.
@@ -243,7 +248,9 @@ pub async fn ensure(
         .operation_timeout(Some(ASK_TIMEOUT))
         .request_timeout(Some(ASK_TIMEOUT * 2));
     let retention = settings.retention_ms.to_string();
-    let outgoing: Vec<String> = Topic::ALL.iter().map(|topic| names.topic(*topic)).collect();
+    let dead = InboundTopic::ALL.into_iter().map(|topic| names.dead_letters(topic));
+    let outgoing = Topic::ALL.into_iter().map(|topic| names.topic(topic));
+    let outgoing: Vec<String> = outgoing.chain(dead).collect();
     let progress = names.progress();
     let replication = || TopicReplication::Fixed(settings.replication);
     let mut wanted: Vec<NewTopic<'_>> = outgoing

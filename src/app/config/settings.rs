@@ -78,6 +78,12 @@ pub const SETTINGS: &[Setting] = &[
     plain("GRAPHQL_MAX_ALIASES", Some("20"), "most aliases of an operation"),
     plain("GRAPHQL_MAX_MUTATIONS", Some("10"), "most mutations of a request, its whole batch"),
     plain("COMMAND_TIMEOUT_MS", Some("5000"), "milliseconds a command may take"),
+    plain(
+        "INBOUND_PARKED_TTL_MS",
+        Some("604800000"),
+        "milliseconds that an incoming message may wait for what it refers to before it is a dead letter; at most 29 \
+         days",
+    ),
     plain("SHUTDOWN_GRACE_MS", Some("10000"), "milliseconds that work in progress gets at the end"),
     plain("LOG_FORMAT", None, "`pretty` or `json`; unset: `pretty` on a terminal, else `json`"),
     plain(
@@ -101,6 +107,7 @@ const PREFIXES: &[&str] = &[
     "GRAPHQL_",
     "BRIDGE_",
     "COMMAND_TIMEOUT",
+    "INBOUND_",
     "SHUTDOWN_GRACE",
 ];
 

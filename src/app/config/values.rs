@@ -230,6 +230,12 @@ pub(super) mod rules {
             within(text, 1..=86_400_000).map(Duration::from_millis)
         });
 
+    /// Below the time for which claims of messages are kept.
+    pub(in super::super) const PARKED_TTL: Rule<Duration> =
+        ("a number of milliseconds from 1 to 2505600000 (29 days)", |text| {
+            within(text, 1..=2_505_600_000).map(Duration::from_millis)
+        });
+
     pub(super) const SWITCH: Rule<bool> = ("true or false", |text| text.parse().ok());
 
     pub(in super::super) const LOG_FORMAT: Rule<LogFormat> =

@@ -30,7 +30,7 @@ use crate::event_store::personal::{PersonalField, SubjectKey};
 use crate::event_store::{NewEvent, StreamId};
 
 /// The set of claimed messages, each with what became of it. Stored: never rename.
-pub(crate) const INBOX: &str = "inbox";
+pub(super) const INBOX: &str = "inbox";
 /// The set of assessments, each with its course. Stored: never rename.
 const ASSESSMENTS: &str = "assessment";
 /// How new what is known of an object is. Stored: never rename.

@@ -17,6 +17,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::util::Timeout;
 
+use super::dead::{DeadLane, DeadRecord};
 use super::progress::{LANE, Progress};
 use crate::kafka::client::{ASK_TIMEOUT, Connection, Log};
 use crate::kafka::contract::Outbound;
@@ -128,10 +129,28 @@ impl Transactions {
         records: &[Outbound],
         progress: &Progress,
     ) -> Result<(), ProduceError> {
+        self.transaction(LANE, progress, || self.send_all(records))
+    }
+
+    /// The same for dead letters and the place of their lane.
+    pub(super) fn publish_dead(
+        &self,
+        records: &[DeadRecord],
+        progress: &Progress,
+    ) -> Result<(), ProduceError> {
+        self.transaction(DeadLane::NAME, progress, || self.send_dead(records))
+    }
+
+    fn transaction(
+        &self,
+        lane: &str,
+        progress: &Progress,
+        send: impl FnOnce() -> Result<(), KafkaError>,
+    ) -> Result<(), ProduceError> {
         let value = serde_json::to_vec(progress).map_err(ProduceError::Encode)?;
         self.producer.context().take();
         self.producer.begin_transaction().map_err(|error| self.classify(error))?;
-        let delivered = self.deliver(records, &value);
+        let delivered = send().and_then(|()| self.deliver(lane, &value));
         let done = delivered.and_then(|()| self.commit());
         done.map_err(|error| {
             let error = self.classify(error);
@@ -142,7 +161,7 @@ impl Transactions {
         })
     }
 
-    fn deliver(&self, records: &[Outbound], progress: &[u8]) -> Result<(), KafkaError> {
+    fn send_all(&self, records: &[Outbound]) -> Result<(), KafkaError> {
         for record in records {
             let (topic, key) = (self.names.topic(record.topic), record.key.as_bytes());
             self.send(|| {
@@ -157,8 +176,30 @@ impl Transactions {
                     .timestamp(record.timestamp.timestamp_millis())
             })?;
         }
+        Ok(())
+    }
+
+    fn send_dead(&self, records: &[DeadRecord]) -> Result<(), KafkaError> {
+        for record in records {
+            let topic = self.names.prefixed(&record.topic);
+            self.send(|| {
+                let headers = OwnedHeaders::new_with_capacity(record.headers.len());
+                let headers = record.headers.iter().fold(headers, |headers, (key, value)| {
+                    headers.insert(Header { key, value: Some(value) })
+                });
+                let mut new: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&topic).headers(headers);
+                new.key = record.key.as_deref();
+                new.payload = record.value.as_deref();
+                new
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Sends the lane's place behind the records, and waits until all are delivered.
+    fn deliver(&self, lane: &str, progress: &[u8]) -> Result<(), KafkaError> {
         let topic = self.names.progress();
-        self.send(|| BaseRecord::to(&topic).partition(0).key(LANE.as_bytes()).payload(progress))?;
+        self.send(|| BaseRecord::to(&topic).partition(0).key(lane.as_bytes()).payload(progress))?;
         // Not `flush`: it serves deliveries in steps of 100 ms. Each record ends within the transaction's timeout.
         while self.producer.in_flight_count() > 0 {
             self.producer.poll(POLL);

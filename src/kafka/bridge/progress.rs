@@ -85,7 +85,7 @@ pub async fn report(pool: &PgPool, prefix: &str) -> Result<BridgeReport, sqlx::E
     .await?;
     let holder: Option<Uuid> = row.try_get("holder")?;
     Ok(BridgeReport {
-        progress: copy(pool).await?,
+        progress: copy(pool, LANE).await?,
         updated_at: row.try_get("updated_at")?,
         head: row.try_get("head")?,
         lease: holder.zip(row.try_get("expires_at")?),
@@ -137,12 +137,15 @@ pub(super) async fn order(
     .transpose()
 }
 
-/// The copy.
-pub(super) async fn copy(executor: impl PgExecutor<'_>) -> Result<Option<Progress>, sqlx::Error> {
+/// The copy of a lane's place.
+pub(super) async fn copy(
+    executor: impl PgExecutor<'_>,
+    lane: &str,
+) -> Result<Option<Progress>, sqlx::Error> {
     let row = sqlx::query(
         "SELECT log_id, epoch, position, event_id, cluster_id FROM bridge_progress WHERE lane = $1",
     )
-    .bind(LANE)
+    .bind(lane)
     .fetch_optional(executor)
     .await?;
     row.map(|row| {
@@ -161,11 +164,12 @@ pub(super) async fn copy(executor: impl PgExecutor<'_>) -> Result<Option<Progres
 /// instance changes nothing.
 pub(super) async fn save_copy(
     pool: &PgPool,
+    lane: &str,
     progress: &Progress,
     lease: &str,
     holder: Uuid,
 ) -> Result<(), sqlx::Error> {
-    upsert(pool, progress, "progress.position <= excluded.position", lease, holder).await
+    upsert(pool, lane, progress, "progress.position <= excluded.position", lease, holder).await
 }
 
 /// Notes that an order was followed: the copy may go back.
@@ -177,7 +181,7 @@ pub(super) async fn settle_order(
     holder: Uuid,
 ) -> Result<(), sqlx::Error> {
     let mut tx = pool.begin().await?;
-    upsert(&mut *tx, progress, "true", lease, holder).await?;
+    upsert(&mut *tx, LANE, progress, "true", lease, holder).await?;
     let (source, position) = columns(followed);
     sqlx::query(
         "DELETE FROM bridge_resume \
@@ -196,6 +200,7 @@ pub(super) async fn settle_order(
 
 async fn upsert(
     executor: impl PgExecutor<'_>,
+    lane: &str,
     progress: &Progress,
     unless_not: &str,
     lease: &str,
@@ -211,7 +216,7 @@ async fn upsert(
          updated_at = excluded.updated_at WHERE {unless_not}"
     );
     sqlx::query(&sql)
-        .bind(LANE)
+        .bind(lane)
         .bind(progress.log_id)
         .bind(progress.epoch)
         .bind(progress.position)

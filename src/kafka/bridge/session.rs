@@ -11,11 +11,11 @@ use rdkafka::error::KafkaError;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
+use super::dead::DeadLane;
 use super::end::End;
 use super::gather::Gatherer;
-use super::lease::Lease;
 use super::producer::Transactions;
-use super::progress::{self, Progress};
+use super::progress::{self, LANE, Progress};
 use super::tail::{self, TailError};
 use super::takeover::{self, Known};
 use super::{BridgeState, Shared};
@@ -24,6 +24,7 @@ use crate::event_store::log;
 use crate::event_store::wake::Wake;
 use crate::kafka::client::{blocking, chain};
 use crate::kafka::contract::Outbound;
+use crate::kafka::lease::Lease;
 use crate::kafka::topics;
 
 /// The most events of one transaction. At least the largest command.
@@ -68,6 +69,8 @@ pub(super) struct Session<'a> {
     gatherer: Gatherer,
     /// What the progress topic says.
     committed: Progress,
+    /// The lane of the dead letters.
+    dead: DeadLane,
     /// How far the log was read without anything to publish, and since when.
     carried: Option<(Progress, Instant)>,
     /// When an order was looked for.
@@ -86,7 +89,7 @@ impl<'a> Session<'a> {
         let cluster_id = producer.call(Transactions::cluster_id).await??;
         let order = progress::order(&bridge.pool).await?;
         // Read before the topic: what a predecessor still commits may only make the topic newer than the copy.
-        let copy = progress::copy(&bridge.pool).await?;
+        let copy = progress::copy(&bridge.pool, LANE).await?;
         if order.is_none() {
             takeover::check_cluster(copy.as_ref(), &cluster_id).map_err(End::Refused)?;
         }
@@ -96,19 +99,27 @@ impl<'a> Session<'a> {
         }
         producer.call(Transactions::take_over).await??;
         let (connection, names) = (config.connection.clone(), bridge.names.clone());
-        let read = blocking(move || Ok(tail::last_progress(&connection, &names))).await?;
-        let topic = match read {
-            // An order may say more than the topic does.
-            Err(TailError::Foreign(_)) if order.is_some() => None,
-            Err(error @ TailError::Foreign(_)) => {
-                return Err(End::Refused(takeover::remedy(&chain(&error))));
-            }
-            other => other?,
+        let read = move || {
+            let events = tail::last_progress(&connection, &names, LANE);
+            Ok((events, tail::last_progress(&connection, &names, DeadLane::NAME)))
         };
+        let (events, dead) = blocking(read).await?;
+        let understood = |read: Result<Option<Progress>, TailError>| match read {
+            // An order may say more than the topic does.
+            Err(TailError::Foreign(_)) if order.is_some() => Ok(None),
+            Err(error @ TailError::Foreign(_)) => {
+                Err(End::Refused(takeover::remedy(&chain(&error))))
+            }
+            other => other.map_err(End::from),
+        };
+        let (topic, dead) = (understood(events)?, understood(dead)?);
         let head = log::head(&bridge.pool).await?;
         let topic_name = bridge.names.progress();
         let known = Known { head, cluster_id, topic_name, topic, copy, order };
         let committed = takeover::verdict(&bridge.pool, &known).await?.map_err(End::Refused)?;
+        let dead = DeadLane::take_over(&bridge.pool, &committed, dead, order.is_some())
+            .await?
+            .map_err(End::Refused)?;
         let gatherer = Gatherer::new(bridge.pool.clone());
         let mut session = Self {
             bridge,
@@ -116,6 +127,7 @@ impl<'a> Session<'a> {
             producer,
             gatherer,
             committed,
+            dead,
             carried: None,
             looked: Instant::now(),
             heard: Instant::now(),
@@ -160,10 +172,14 @@ impl<'a> Session<'a> {
             if progress::order(&self.bridge.pool).await?.is_some() {
                 return Err(End::Ordered);
             }
+            self.publish_dead_letters().await?; // also while events come without end
         }
         let events = self.read().await?;
         if !events.is_empty() {
             return self.publish_events(&events).await;
+        }
+        if self.publish_dead_letters().await? {
+            return Ok(());
         }
         let Some((carried, since)) = &self.carried else {
             if self.heard.elapsed() >= PING_EVERY {
@@ -261,11 +277,33 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// The copy may lag behind: it is only a copy, and the next one mends it.
+    /// The next dead letters in one transaction with their own place. Whether there were any.
+    async fn publish_dead_letters(&mut self) -> Result<bool, End> {
+        let Some((records, place)) = self.dead.next(&self.bridge.pool).await? else {
+            return Ok(false);
+        };
+        if !self.lease.is_fresh() {
+            return Err(End::LeaseLost);
+        }
+        let count = u64::try_from(records.len()).unwrap_or_default();
+        let noted = place.clone();
+        let publish = move |producer: &Transactions| producer.publish_dead(&records, &noted);
+        self.producer.call(publish).await??;
+        self.save_copy_of(DeadLane::NAME, &place).await;
+        self.dead.moved(place);
+        self.heard = Instant::now();
+        self.bridge.status.send_modify(|status| status.published += count);
+        Ok(true)
+    }
+
     async fn save_copy(&self) {
+        self.save_copy_of(LANE, &self.committed).await;
+    }
+
+    /// The copy may lag behind: it is only a copy, and the next one mends it.
+    async fn save_copy_of(&self, lane: &str, place: &Progress) {
         let (pool, holder): (_, Uuid) = (&self.bridge.pool, self.bridge.config.instance);
-        let saved =
-            progress::save_copy(pool, &self.committed, &self.bridge.lease_name(), holder).await;
+        let saved = progress::save_copy(pool, lane, place, &self.bridge.lease_name(), holder).await;
         if let Err(error) = saved {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,

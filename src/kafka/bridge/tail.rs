@@ -1,6 +1,6 @@
-//! Reading the progress topic: the last committed record of our lane.
+//! Reading the progress topic: the last committed record of a lane.
 //!
-//! The topic is compacted, but its newest segment never is: it is read from near its end, farther back only where our
+//! The topic is compacted, but its newest segment never is: it is read from near its end, farther back only where the
 //! lane is not found there.
 
 use std::time::Instant;
@@ -11,7 +11,7 @@ use rdkafka::message::Message;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::progress::{LANE, Progress};
+use super::progress::Progress;
 use crate::kafka::client::{ASK_TIMEOUT, Connection, Log};
 use crate::kafka::topics::TopicNames;
 
@@ -34,6 +34,7 @@ pub(super) enum TailError {
 pub(super) fn last_progress(
     connection: &Connection,
     names: &TopicNames,
+    lane: &str,
 ) -> Result<Option<Progress>, TailError> {
     let mut config = connection.client_config();
     config
@@ -48,7 +49,7 @@ pub(super) fn last_progress(
     let mut distance = FIRST_LOOK;
     loop {
         let from = (high - distance).max(low);
-        let found = read_to_end(&consumer, &topic, from)?;
+        let found = read_to_end(&consumer, &topic, from, lane)?;
         if found.is_some() || from == low {
             return found
                 .map(|value| serde_json::from_slice(&value).map_err(TailError::Foreign))
@@ -62,6 +63,7 @@ fn read_to_end(
     consumer: &BaseConsumer<Log>,
     topic: &str,
     from: i64,
+    lane: &str,
 ) -> Result<Option<Vec<u8>>, KafkaError> {
     let mut assignment = TopicPartitionList::new();
     assignment.add_partition_offset(topic, 0, Offset::Offset(from))?;
@@ -72,7 +74,7 @@ fn read_to_end(
         match consumer.poll(ASK_TIMEOUT) {
             Some(Ok(message)) => {
                 heard = Instant::now();
-                if message.key() == Some(LANE.as_bytes()) {
+                if message.key() == Some(lane.as_bytes()) {
                     last = message.payload().map(<[u8]>::to_vec);
                 }
             }

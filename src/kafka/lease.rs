@@ -1,4 +1,4 @@
-//! Who tries to be the bridge: a row in Postgres, by the database's clock.
+//! Who tries to do what only one instance should: a row in Postgres, by the database's clock.
 //!
 //! A lease never makes anything correct: a paused process may hold a stale one for as long as it likes. It only keeps
 //! instances from fencing each other all the time. Never a session lock: a pooling proxy would break it.
@@ -19,7 +19,7 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A lease that this instance holds, as far as it knows.
 #[derive(Debug, Clone)]
-pub(super) struct Lease {
+pub(crate) struct Lease {
     pool: PgPool,
     name: Arc<str>,
     holder: Uuid,
@@ -29,7 +29,7 @@ pub(super) struct Lease {
 
 impl Lease {
     /// Takes the lease if it is free, expired or ours.
-    pub(super) async fn acquire(
+    pub(crate) async fn acquire(
         pool: &PgPool,
         name: &str,
         holder: Uuid,
@@ -55,12 +55,12 @@ impl Lease {
     }
 
     /// Whether the lease can still be ours.
-    pub(super) fn is_fresh(&self) -> bool {
+    pub(crate) fn is_fresh(&self) -> bool {
         Instant::now() < *self.until.borrow()
     }
 
     /// Renews until the lease is lost.
-    pub(super) async fn keep(&self) {
+    pub(crate) async fn keep(&self) {
         let mut pause = RENEW_EVERY;
         loop {
             sleep(pause).await;
@@ -95,7 +95,7 @@ impl Lease {
 }
 
 /// Gives the lease back where it is ours, so that another instance need not wait for its end.
-pub(super) async fn release(pool: &PgPool, name: &str, holder: Uuid) {
+pub(crate) async fn release(pool: &PgPool, name: &str, holder: Uuid) {
     let released = sqlx::query("DELETE FROM leases WHERE name = $1 AND holder = $2")
         .bind(name)
         .bind(holder)
