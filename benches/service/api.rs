@@ -37,7 +37,7 @@ impl Api {
             ("USER_MANAGEMENT_SERVICE_URL", &users.url()),
             ("BIND_ADDR", "127.0.0.1:0"),
         ])?;
-        let roles = Roles { bridge: false, ..Roles::ALL };
+        let roles = Roles::WITHOUT_KAFKA;
         let running = service::start(&config, Options { roles, migrate: true }).await?;
         Ok(Self {
             url: format!("http://{}/graphql", running.address),

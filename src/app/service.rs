@@ -49,6 +49,8 @@ pub struct Roles {
 impl Roles {
     /// Everything.
     pub const ALL: Self = Self { api: true, projections: true, bridge: true, inbound: true };
+    /// The API and what it reads.
+    pub const WITHOUT_KAFKA: Self = Self { bridge: false, inbound: false, ..Self::ALL };
 }
 
 /// How to serve.

@@ -170,7 +170,7 @@ async fn a_gateway_may_ask_for_the_schema_where_anybody_may() {
     let answer = app.graphql(NOBODY, SDL, json!({})).await;
     assert!(text(&answer["data"]["_service"]["sdl"]).contains("type Course implements Node @key"));
 
-    let roles = Roles { bridge: false, ..Roles::ALL };
+    let roles = Roles::WITHOUT_KAFKA;
     let app = support::start(&[("GRAPHQL_INTROSPECTION", "false")], roles).await;
     let answer = app.graphql(NOBODY, SDL, json!({})).await;
     assert_eq!((code_of(&answer).as_str(), answer.get("data")), ("VALIDATION_FAILED", None));

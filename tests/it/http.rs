@@ -40,7 +40,7 @@ async fn without_its_database_a_service_lives_and_is_not_ready_and_answers_error
         ("BIND_ADDR", "127.0.0.1:0"),
         ("SHUTDOWN_GRACE_MS", "500"),
     ]);
-    let options = Options { roles: Roles { bridge: false, ..Roles::ALL }, migrate: true };
+    let options = Options { roles: Roles::WITHOUT_KAFKA, migrate: true };
     let running = service::start(&config.unwrap(), options).await.unwrap();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = |path: &str| format!("http://{}{path}", running.address);
@@ -207,7 +207,7 @@ async fn hold_log(app: &TestApp) -> PgConnection {
 #[tokio::test]
 async fn a_command_without_an_answer_in_time_says_so() {
     for setting in ["COMMAND_TIMEOUT_MS", "GRAPHQL_TIMEOUT_MS"] {
-        let roles = Roles { bridge: false, ..Roles::ALL };
+        let roles = Roles::WITHOUT_KAFKA;
         let app = support::start(&[(setting, "300")], roles).await;
         let holder = hold_log(&app).await;
         let query = "mutation { createCourse(input: { code: \"C1\", title: \"x\" }) { position } }";
@@ -225,7 +225,7 @@ async fn a_command_without_an_answer_in_time_says_so() {
 async fn connections_without_a_whole_request_keep_a_service_no_longer_than_its_grace() {
     let half = "POST /graphql HTTP/1.1\r\nhost: x\r\n";
     for (sent, grace) in [("", "60000"), (half, "1000")] {
-        let roles = Roles { bridge: false, ..Roles::ALL };
+        let roles = Roles::WITHOUT_KAFKA;
         let app = support::start(&[("SHUTDOWN_GRACE_MS", grace)], roles).await;
         let mut silent = TcpStream::connect(app.address).await.unwrap();
         silent.write_all(sent.as_bytes()).await.unwrap();

@@ -138,7 +138,7 @@ async fn every_limit_has_its_setting() {
         ("GRAPHQL_MAX_BATCH", "2"),
         ("GRAPHQL_MAX_BODY_BYTES", "1024"),
     ];
-    let app = support::start(&settings, Roles { bridge: false, ..Roles::ALL }).await;
+    let app = support::start(&settings, Roles::WITHOUT_KAFKA).await;
     app.query(NOBODY, "{ courses(first: 10) { nodes { id } } }", json!({})).await;
     let deep = "{ courses(first: 1) { nodes { seats { taken } } } }";
     assert_eq!(passed(&app, NOBODY, deep, json!({})).await, "depth");

@@ -202,7 +202,7 @@ async fn a_batch_is_answered_in_its_order_and_run_one_after_the_other() {
 async fn the_timeout_is_that_of_the_whole_batch() {
     use sqlx::{Connection, Executor, PgConnection};
 
-    let roles = Roles { bridge: false, ..Roles::ALL };
+    let roles = Roles::WITHOUT_KAFKA;
     let app = support::start(&[("GRAPHQL_TIMEOUT_MS", "2000")], roles).await;
     let mut holder = PgConnection::connect(&app.database_url).await.unwrap();
     holder.execute("BEGIN; SELECT * FROM log_head FOR UPDATE").await.unwrap();

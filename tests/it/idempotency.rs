@@ -176,7 +176,7 @@ async fn a_refusal_leaves_the_key_free() {
 async fn of_many_at_once_over_two_instances_one_is_carried_out() {
     let app = support::app().await;
     let settings = [("DATABASE_URL", app.database_url.as_str())];
-    let other = support::start(&settings, Roles { bridge: false, ..Roles::ALL }).await;
+    let other = support::start(&settings, Roles::WITHOUT_KAFKA).await;
     let input = json!({ "code": "C-1", "title": "One", "publish": true, "idempotencyKey": "k" });
     let sent = (0..20).map(|n| {
         let instance = if n % 2 == 0 { &app } else { &other };
@@ -216,7 +216,7 @@ async fn a_key_is_forgotten_after_a_day() {
     age(25).await.unwrap();
     // A service that starts forgets what is old.
     let settings = [("DATABASE_URL", app.database_url.as_str())];
-    let _other = support::start(&settings, Roles { bridge: false, ..Roles::ALL }).await;
+    let _other = support::start(&settings, Roles::WITHOUT_KAFKA).await;
     support::eventually("the key is forgotten", async || left().await == 0).await;
     assert_eq!(app.refused(ADA, "createCourse", input).await, "COURSE_CODE_TAKEN");
 }

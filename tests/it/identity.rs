@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::api::{code_of, text};
 use crate::support::{self, TestApp};
 
-const API: Roles = Roles { bridge: false, ..Roles::ALL };
+const API: Roles = Roles::WITHOUT_KAFKA;
 
 /// Answers by token; stops when dropped.
 struct UserService {

@@ -328,7 +328,7 @@ async fn a_withdrawn_student_sees_no_more_of_a_course_than_everybody() {
 #[tokio::test]
 async fn lists_without_pages_inside_of_one_another_are_bounded() {
     let settings = [("GRAPHQL_MAX_COMPLEXITY", "300")];
-    let roles = Roles { bridge: false, ..Roles::ALL };
+    let roles = Roles::WITHOUT_KAFKA;
     let app = support::start(&settings, roles).await;
     let course = app.published_course("ALG-1", None).await;
     let module = app.module(&course, "first").await;

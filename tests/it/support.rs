@@ -155,7 +155,7 @@ pub(crate) struct TestApp {
 
 /// Starts the API and the read models; no Kafka.
 pub(crate) async fn app() -> TestApp {
-    start(&[], Roles { bridge: false, ..Roles::ALL }).await
+    start(&[], Roles::WITHOUT_KAFKA).await
 }
 
 /// Starts the roles with settings that win over the tests' own.
