@@ -28,7 +28,7 @@ const PARTS_OF_NAME: [[&str; 3]; 2] =
 pub(super) fn read(envelope: &Envelope<'_>, created: bool) -> Result<UserReport, Poison> {
     let user = USER.id(envelope, UserId::parse)?;
     let display_name = display_name(envelope, created)?;
-    let email = set(envelope.patch(EMAIL.names), |value| {
+    let email = set(&envelope.patch(EMAIL.names), |value| {
         EMAIL.text(value, "must be at most 320 bytes", |text| text.len() <= 320).map(Personal)
     })?;
     let role = envelope.find(ROLE.names).and_then(first_role);
@@ -61,7 +61,7 @@ fn display_name(envelope: &Envelope<'_>, created: bool) -> Result<Patch<Personal
             let mut found = names.iter().filter_map(|name| get(parts, name));
             found.find(|part| says_something(part))
         }))?,
-        whole => set(whole, name)?,
+        whole => set(&whole, name)?,
     };
     if matches!(whole, Patch::Set(_)) {
         return Ok(whole);
@@ -79,7 +79,7 @@ fn display_name(envelope: &Envelope<'_>, created: bool) -> Result<Patch<Personal
     if matches!(parts, Patch::Set(_)) {
         return Ok(parts);
     }
-    let account = set(envelope.patch(&["username"]), name)?;
+    let account = set(&envelope.patch(&["username"]), name)?;
     Ok(match account {
         Patch::Set(_) => account,
         _ if whole == Patch::Clear || parts == Patch::Clear => Patch::Clear,
