@@ -1,6 +1,7 @@
 //! The command line: one binary, roles as subcommands.
 
 mod bridge;
+mod contract_check;
 mod dev;
 mod doctor;
 mod events;
@@ -45,6 +46,9 @@ enum Command {
     /// Shows the bridge to Kafka, or tells it where to go on.
     #[command(after_help = "Example:\n  course-service bridge status")]
     Bridge(bridge::Args),
+    /// Tells what the service makes of messages that other services send, captured in files. Needs nothing to run.
+    #[command(after_help = contract_check::HELP)]
+    ContractCheck(contract_check::Args),
     /// Prints the GraphQL schema.
     #[command(after_help = "Example:\n  course-service schema > schema.graphql")]
     Schema,
@@ -82,6 +86,7 @@ impl Cli {
                 print!("{}", graphql::sdl());
                 Ok(())
             }
+            Command::ContractCheck(args) => args.run(),
             command => command.run().await,
         };
         match ended {
@@ -117,7 +122,7 @@ impl Command {
             Self::Events(args) => args.run(&config).await,
             Self::Bridge(args) => args.run(&config).await,
             Self::Doctor(args) => args.run(&config).await,
-            Self::Schema | Self::Config { .. } => Ok(()), // answered above
+            Self::Schema | Self::Config { .. } | Self::ContractCheck(_) => Ok(()), // answered above
         }
     }
 }

@@ -11,6 +11,7 @@ mod browser;
 mod cli;
 mod client;
 mod commands;
+mod contract_check;
 mod contracts;
 mod courses;
 mod dev;

@@ -59,7 +59,7 @@ impl<'a> Incoming<'a> {
 /// A record that was understood.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
-    /// The same for every delivery of one message, see [`identity`].
+    /// The same for every delivery of one message, see [`identity()`].
     pub identity: String,
     /// How new it is.
     pub stamp: Stamp,

@@ -38,7 +38,7 @@ pub fn summary(message: &Message) -> String {
         _ => "the record's time".to_owned(),
     };
     let version =
-        if stamp.version == 0 { String::new() } else { format!(" version {}", stamp.version) };
+        if stamp.version == 0 { String::new() } else { format!(", version {}", stamp.version) };
     format!("{command}: {said}; as of {at}{version}")
 }
 
@@ -59,9 +59,9 @@ fn assessment(report: &AssessmentReport) -> (String, Vec<String>) {
     said.extend(patch("module", &report.module, ToString::to_string));
     said.extend(quoted("title", report.title.as_ref()));
     said.extend(patch("type", &report.kind, |kind| format!("{kind:?}")));
-    said.extend(plain("at most", report.max_score.as_ref()));
+    said.extend(plain("max score", report.max_score.as_ref()));
     said.extend(plain("weight", report.weight.as_ref()));
-    said.extend(patch("due", &report.due_at, time));
+    said.extend(patch("due date", &report.due_at, time));
     let required = |required| if required { "required" } else { "not required" }.to_owned();
     said.extend(report.required.map(required));
     (format!("AttachAssessment {} to course {}", report.assessment, report.course), said)

@@ -37,12 +37,12 @@ fn read(envelope: &Envelope<'_>) -> Result<AssessmentReport, Poison> {
         course,
         module: MODULE.id_patch(envelope, ModuleId::parse)?,
         title: title.transpose()?,
-        kind: set(envelope.patch(KIND.names), |value| {
+        kind: set(&envelope.patch(KIND.names), |value| {
             KIND.text(value, "must be 1 to 64 bytes", |text| text.len() <= 64)
         })?,
         max_score: MAX_SCORE.optional_number(envelope, "must be a number above 0", |n| n > 0.0)?,
         weight: WEIGHT.optional_number(envelope, "must be a number of 0 or more", |n| n >= 0.0)?,
-        due_at: set(envelope.patch(DUE.names), |value| DUE.time(value))?,
+        due_at: set(&envelope.patch(DUE.names), |value| DUE.time(value))?,
         required: REQUIRED.flag(envelope)?,
     })
 }

@@ -67,7 +67,7 @@ impl Field {
         envelope: &Envelope<'_>,
         parse: ParseId<T>,
     ) -> Result<Patch<T>, Poison> {
-        set(envelope.patch(self.names), |value| self.id_of(value, parse))
+        set(&envelope.patch(self.names), |value| self.id_of(value, parse))
     }
 
     fn id_of<T>(&self, value: &Value, parse: ParseId<T>) -> Result<T, Poison> {
@@ -144,7 +144,7 @@ pub(super) fn optional_course(envelope: &Envelope<'_>) -> Result<Option<CourseId
 
 /// Reads what a patch sets.
 pub(super) fn set<'a, T>(
-    patch: Patch<&'a Value>,
+    patch: &Patch<&'a Value>,
     read: impl FnOnce(&'a Value) -> Result<T, Poison>,
 ) -> Result<Patch<T>, Poison> {
     match patch {

@@ -12,9 +12,9 @@ use crate::domain::{AssessmentId, SubmissionId, UserId};
 
 pub(super) const TOPIC: Topic = Topic {
     shape: Shape {
-        wrappers: &["gradingData", "gradeData"],
+        wrappers: &["gradingData", "gradeData", "grading"],
         named: "grading",
-        ids: &["submissionId", "assessmentId", "studentId", "userId", "id", "_id"],
+        ids: &[], // nothing refers to a grading
     },
     has_changes: false,
     times: &[

@@ -28,7 +28,7 @@ const PARTS_OF_NAME: [[&str; 3]; 2] =
 pub(super) fn read(envelope: &Envelope<'_>, created: bool) -> Result<UserReport, Poison> {
     let user = USER.id(envelope, UserId::parse)?;
     let display_name = display_name(envelope, created)?;
-    let email = set(envelope.patch(EMAIL.names), |value| {
+    let email = set(&envelope.patch(EMAIL.names), |value| {
         EMAIL.text(value, "must be at most 320 bytes", |text| text.len() <= 320).map(Personal)
     })?;
     let role = envelope.find(ROLE.names).and_then(first_role);
@@ -56,13 +56,13 @@ fn unless_created<T>(patch: Patch<T>, created: bool) -> Patch<T> {
 
 /// The name as one text; else of its parts; else what the user signs in with.
 fn display_name(envelope: &Envelope<'_>, created: bool) -> Result<Patch<Personal>, Poison> {
-    let whole = set(envelope.patch(NAME.names), |value| match value {
-        Value::Object(parts) => joined(PARTS_OF_NAME.map(|names| {
+    let whole = match envelope.patch(NAME.names) {
+        Patch::Set(Value::Object(parts)) => joined(PARTS_OF_NAME.map(|names| {
             let mut found = names.iter().filter_map(|name| get(parts, name));
             found.find(|part| says_something(part))
-        })),
-        value => name(value),
-    })?;
+        }))?,
+        whole => set(&whole, name)?,
+    };
     if matches!(whole, Patch::Set(_)) {
         return Ok(whole);
     }
@@ -71,15 +71,15 @@ fn display_name(envelope: &Envelope<'_>, created: bool) -> Result<Patch<Personal
         // Half a name: the other half is not cleared, so the whole is not known.
         [Patch::Keep, _] | [_, Patch::Keep] if !created => Patch::Keep,
         [Patch::Clear, Patch::Clear] => Patch::Clear,
-        parts => Patch::Set(joined(parts.map(|part| match part {
+        parts => joined(parts.map(|part| match part {
             Patch::Set(part) => Some(part),
             _ => None,
-        }))?),
+        }))?,
     };
     if matches!(parts, Patch::Set(_)) {
         return Ok(parts);
     }
-    let account = set(envelope.patch(&["username"]), name)?;
+    let account = set(&envelope.patch(&["username"]), name)?;
     Ok(match account {
         Patch::Set(_) => account,
         _ if whole == Patch::Clear || parts == Patch::Clear => Patch::Clear,
@@ -92,10 +92,14 @@ fn name(value: &Value) -> Result<Personal, Poison> {
     NAME.text(value, "must be at most 255 characters", short).map(Personal)
 }
 
-fn joined(parts: [Option<&Value>; 2]) -> Result<Personal, Poison> {
-    let parts = parts.into_iter().flatten().map(name);
-    let parts: Vec<String> = parts.map(|part| part.map(|part| part.0)).collect::<Result<_, _>>()?;
-    name(&Value::String(parts.join(" ")))
+/// The parts that are there; none of them say nothing.
+fn joined(parts: [Option<&Value>; 2]) -> Result<Patch<Personal>, Poison> {
+    let parts = parts.into_iter().flatten().map(|part| name(part).map(|part| part.0));
+    let parts: Vec<String> = parts.collect::<Result<_, _>>()?;
+    if parts.is_empty() {
+        return Ok(Patch::Keep);
+    }
+    name(&Value::String(parts.join(" "))).map(Patch::Set)
 }
 
 /// The role itself, the first one of a list, or the name of one that is an object.
