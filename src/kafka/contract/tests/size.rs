@@ -1,6 +1,6 @@
 //! What decide lets through fits into a record, with everything around it.
 
-use proptest::collection::vec;
+use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -10,10 +10,13 @@ use super::*;
 use crate::domain::AssessmentId;
 use crate::domain::ItemId;
 use crate::domain::VideoId;
+use crate::domain::course::Assessment;
 use crate::domain::course::CourseStatus;
 use crate::domain::course::ItemKind;
 use crate::domain::course::Module;
 use crate::domain::course::ModuleItem;
+use crate::domain::report::Rendition;
+use crate::domain::report::VideoResult;
 use crate::domain::values::MAX_ITEMS;
 use crate::domain::values::MAX_OUTGOING_BYTES;
 
@@ -32,9 +35,10 @@ fn lawful_course() -> impl Strategy<Value = Course> {
         vec("[a-z\"]{1,128}", 1..50),
         option::of("[a-z\u{1}-\u{1f}]{0,9000}"),
         any::<(u32, f64)>(),
+        btree_map(assessment_id(), lawful_assessment(), 0..60),
     );
-    let lawful =
-        parts.prop_map(|(modules, tags, instructors, description, (capacity, score))| Course {
+    let lawful = parts.prop_map(
+        |(modules, tags, instructors, description, (capacity, score), assessments)| Course {
             version: 1,
             id: CourseId::parse(&"c".repeat(64), "courseId").unwrap(),
             code: "x".repeat(64),
@@ -50,7 +54,9 @@ fn lawful_course() -> impl Strategy<Value = Course> {
             tags,
             passing_score: Some(score.abs() % 100.0),
             modules,
-        });
+            assessments,
+        },
+    );
     lawful.prop_filter("decide refuses it", |course| course.outgoing_bytes() <= MAX_OUTGOING_BYTES)
 }
 
@@ -60,14 +66,60 @@ fn long_text(most: usize) -> impl Strategy<Value = String> {
     (part, 1..=most).prop_map(|(part, bytes)| part.repeat(1.max(bytes / part.len())))
 }
 
+fn assessment_id() -> impl Strategy<Value = AssessmentId> {
+    "[a-z\"\\\\]{1,256}".prop_map(|id| AssessmentId::parse(&id, "assessmentId").unwrap())
+}
+
+/// Of the module that [`lawful_module`] makes, so that it shows there.
+fn lawful_assessment() -> impl Strategy<Value = Assessment> {
+    let kind = option::of("[a-z\"]{1,64}");
+    (long_text(255), kind, any::<(f64, f64, bool)>()).prop_map(|(title, kind, numbers)| {
+        let (max_score, weight, required) = numbers;
+        Assessment {
+            title,
+            kind,
+            max_score,
+            weight,
+            due_at: Some(at("2026-10-01T00:00:00.123456789Z")),
+            required,
+            module_id: Some(module_id(&"m".repeat(64))),
+        }
+    })
+}
+
+fn lawful_video() -> impl Strategy<Value = VideoResult> {
+    let rendition = (long_text(64), long_text(300), any::<[Option<u32>; 3]>()).prop_map(
+        |(quality, url, [width, height, bitrate_kbps])| Rendition {
+            quality,
+            url,
+            width,
+            height,
+            bitrate_kbps,
+        },
+    );
+    let urls = (option::of(long_text(2_048)), option::of(long_text(2_048)));
+    let ready = (urls, option::of(any::<f64>()), vec(rendition, 0..32)).prop_map(
+        |((playback_url, thumbnail_url), duration_seconds, renditions)| VideoResult::Ready {
+            playback_url,
+            duration_seconds,
+            thumbnail_url,
+            renditions,
+        },
+    );
+    let failed = option::of(long_text(1_024)).prop_map(|reason| VideoResult::Failed { reason });
+    prop_oneof![ready, failed]
+}
+
 fn lawful_item() -> impl Strategy<Value = ModuleItem> {
     let kinds =
         [ItemKind::Page, ItemKind::Video, ItemKind::Assessment, ItemKind::File, ItemKind::Link];
     let reference = || option::of("[a-z\"\\\\]{1,256}");
     let url = option::of(long_text(2_030)).prop_map(|rest| rest.map(|r| format!("https://x/{r}")));
     let told = (long_text(255), url, any::<bool>());
-    (0..1_000_u32, select(kinds.to_vec()), told, reference(), reference()).prop_map(
-        |(id, kind, (title, url, required), video, assessment)| ModuleItem {
+    let results = option::of(lawful_video());
+    (0..1_000_u32, select(kinds.to_vec()), told, reference(), reference(), results).prop_map(
+        |(id, kind, (title, url, required), video, assessment, result)| ModuleItem {
+            video: result,
             id: ItemId::parse(&format!("{id:064}"), "id").unwrap(),
             kind,
             title,
@@ -133,7 +185,10 @@ proptest! {
     }
 
     #[test]
-    fn a_lawful_module_fits_into_a_record(module in lawful_module()) {
+    fn a_lawful_module_fits_into_a_record(
+        module in lawful_module(),
+        assessments in btree_map(assessment_id(), lawful_assessment(), 0..30),
+    ) {
         let removed = CourseEvent::ModuleRemoved { module_id: module.id.clone() };
         let changed = CourseEvent::ModuleDetailsChanged {
             module_id: module.id.clone(),
@@ -146,13 +201,16 @@ proptest! {
             item_ids: Vec::new(),
         };
         let before = (0..199).map(|_| Module::default());
-        let outgoing_bytes = module.outgoing_bytes();
+        let (id, own) = (module.id.clone(), module.outgoing_bytes());
         let course = Course {
+            assessments,
             version: 3,
             id: CourseId::parse(&"c".repeat(64), "courseId").unwrap(),
             modules: before.chain([module]).collect(),
             ..Course::default()
         };
+        let outgoing_bytes = own + course.assessment_bytes(&id);
+        prop_assume!(outgoing_bytes <= MAX_OUTGOING_BYTES);
         for (first, events) in [(2, vec![changed, reordered]), (4, vec![removed])] {
             let mut events = command(first, events.into_iter().map(Event::Course).collect());
             for event in &mut events {
@@ -179,9 +237,10 @@ fn no_more_than_the_limit_of_items_goes_out_and_what_is_fixed_is_counted() {
         url: None,
         video_id: None,
         assessment_id: Some(AssessmentId::parse("a", "assessmentId").unwrap()),
+        video: None,
     };
     let module = Module { items: (0..MAX_ITEMS).map(item).collect(), ..Module::default() };
-    let data = serde_json::to_vec(&ModuleData::of(199, &module)).unwrap();
+    let data = serde_json::to_vec(&ModuleData::of(199, &module, &Course::default())).unwrap();
     assert!(data.len() <= module.outgoing_bytes() + 128, "{}", data.len());
     assert!(module.outgoing_bytes() <= MAX_OUTGOING_BYTES, "the most items with little to say");
 }
