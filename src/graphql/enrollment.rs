@@ -113,7 +113,7 @@ impl Enrollment {
                 requested_at: row.requested_at,
                 enrolled_at: row.enrolled_at,
                 withdrawn_at: row.withdrawn_at,
-                last_activity_at: row.last_activity_at,
+                last_activity_at: row.item_completed_at,
             },
         }
     }
