@@ -102,7 +102,7 @@ async fn items(instance: &Instance, course: &CourseId, what: u64) {
             video_id: None,
             assessment_id: None,
         };
-        change(CourseAction::AddItem { module_id: module_id.clone(), item: Box::new(item) }).await;
+        change(CourseAction::AddItem { module_id: module_id.clone(), item: Box::new(item), video: None }).await;
         for student in [student, "s0"] {
             let _ = instance.enroll(course, student, true).await; // who has a seat, or gets one, is done with it
             let _ = instance.complete(course, student, &item_id).await;

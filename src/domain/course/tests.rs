@@ -117,7 +117,7 @@ fn add_module(name: &str, position: Option<i64>) -> CourseAction {
 }
 
 fn add_item(module: &str, item: NewItem) -> CourseAction {
-    CourseAction::AddItem { module_id: module_id(module), item: Box::new(item) }
+    CourseAction::AddItem { module_id: module_id(module), item: Box::new(item), video: None }
 }
 
 fn update_item(name: &str, patch: ItemPatch) -> CourseAction {

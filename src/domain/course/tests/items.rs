@@ -113,7 +113,7 @@ fn an_item_of_every_kind_takes_what_belongs_to_it() {
             let NewItem { id, kind, title, required, url, video_id, assessment_id, .. } = item;
             let state = PublicationState::Published;
             let item =
-                ModuleItem { id, kind, title, required, state, url, video_id, assessment_id };
+                ModuleItem { id, kind, title, required, state, url, video_id, assessment_id, video: None };
             assert_eq!(found, &item);
         }
     }

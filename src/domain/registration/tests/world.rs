@@ -181,7 +181,11 @@ impl World {
             }
             EnrollmentEvent::StudentWaitlisted { .. } => self.line.push(student.clone()),
             EnrollmentEvent::StudentWithdrawn { .. } => self.line.retain(|other| other != student),
-            EnrollmentEvent::ModuleItemCompleted { .. } => {}
+            EnrollmentEvent::ModuleItemCompleted { .. }
+            | EnrollmentEvent::SubmissionRecorded { .. }
+            | EnrollmentEvent::GradeRecorded { .. }
+            | EnrollmentEvent::GradeRevised { .. }
+            | EnrollmentEvent::EnrollmentCompleted { .. } => {}
         }
         self.enrollments.entry(student.clone()).or_default().apply(event.clone());
         self.store(Some(student), &event.clone().into());
@@ -214,6 +218,7 @@ impl World {
                 Event::Enrollment(event) => {
                     enrollments.entry(student.clone().unwrap()).or_default().apply(event);
                 }
+                Event::User(_) => {}
             }
         }
         assert_eq!((&course, &seats), (&self.course, &self.seats));

@@ -50,6 +50,7 @@ fn lawful_course() -> impl Strategy<Value = Course> {
             tags,
             passing_score: Some(score.abs() % 100.0),
             modules,
+            assessments: std::collections::BTreeMap::new(),
         });
     lawful.prop_filter("decide refuses it", |course| course.outgoing_bytes() <= MAX_OUTGOING_BYTES)
 }
@@ -76,6 +77,7 @@ fn lawful_item() -> impl Strategy<Value = ModuleItem> {
             url,
             video_id: video.map(|id| VideoId::parse(&id, "videoId").unwrap()),
             assessment_id: assessment.map(|id| AssessmentId::parse(&id, "assessmentId").unwrap()),
+            video: None,
         },
     )
 }
@@ -179,9 +181,10 @@ fn no_more_than_the_limit_of_items_goes_out_and_what_is_fixed_is_counted() {
         url: None,
         video_id: None,
         assessment_id: Some(AssessmentId::parse("a", "assessmentId").unwrap()),
+        video: None,
     };
     let module = Module { items: (0..MAX_ITEMS).map(item).collect(), ..Module::default() };
-    let data = serde_json::to_vec(&ModuleData::of(199, &module)).unwrap();
+    let data = serde_json::to_vec(&ModuleData::of(199, &module, &Course::default())).unwrap();
     assert!(data.len() <= module.outgoing_bytes() + 128, "{}", data.len());
     assert!(module.outgoing_bytes() <= MAX_OUTGOING_BYTES, "the most items with little to say");
 }

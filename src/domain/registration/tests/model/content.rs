@@ -174,7 +174,7 @@ impl Content {
             }
             Self::AddItem { module, item } => {
                 let item = Box::new(NewItem { id: new_item.clone(), ..item });
-                CourseAction::AddItem { module_id: module_id(module), item }
+                CourseAction::AddItem { module_id: module_id(module), item, video: None }
             }
             Self::UpdateItem { item, patch } => {
                 CourseAction::UpdateItem { item_id: item_id(item), patch }
