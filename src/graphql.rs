@@ -3,6 +3,7 @@
 //! Refusals of the domain are data (`userErrors`); authentication, timeouts and bugs are `errors[]` with a code.
 #![warn(missing_docs)]
 
+mod assessment;
 mod batch;
 mod connection;
 mod context;
@@ -22,6 +23,7 @@ mod mutation;
 mod node;
 mod query;
 mod user;
+mod video;
 
 use std::time::Duration;
 

@@ -4,6 +4,7 @@
 //! and in order, whatever crashes. The locked checkpoint row makes one instance at a time the projector and fences a
 //! zombie. Nothing flows from here back into a command. One file knows one table.
 
+pub mod assessments;
 pub mod checkpoint;
 pub mod courses;
 pub mod enrollments;
@@ -13,6 +14,7 @@ pub mod modules;
 pub mod page;
 mod rebuild;
 mod runner;
+pub mod users;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -74,6 +76,8 @@ const NAMES: &[&str] = &[
     modules::Modules::NAME,
     module_items::ModuleItems::NAME,
     enrollments::Enrollments::NAME,
+    assessments::Assessments::NAME,
+    users::Users::NAME,
 ];
 
 /// Every projection's runner, in the order in which they are listed.
@@ -83,5 +87,7 @@ pub fn runners(checkpoints: &Checkpoints) -> Vec<Runner> {
         Runner::of::<modules::Modules>(checkpoints),
         Runner::of::<module_items::ModuleItems>(checkpoints),
         Runner::of::<enrollments::Enrollments>(checkpoints),
+        Runner::of::<assessments::Assessments>(checkpoints),
+        Runner::of::<users::Users>(checkpoints),
     ]
 }

@@ -13,6 +13,7 @@ pub(super) use self::list::{
     taught_page,
 };
 use self::permissions::CoursePermissions;
+use super::assessment::{Assessment, assessments_of};
 use super::connection::Arguments;
 use super::context::{caller, count_entries, recorded_at, settle, sight};
 use super::enrollment::{
@@ -240,7 +241,7 @@ impl Course {
     #[expect(clippy::unused_async, reason = "async-graphql takes asynchronous resolvers only")]
     async fn instructors(&self, ctx: &Context<'_>) -> Result<Vec<User>> {
         count_entries(ctx, self.instructor_ids.len())?;
-        Ok(self.instructor_ids.iter().map(|id| User::by_id(id)).collect())
+        Ok(self.instructor_ids.iter().map(|id| User::teacher(id)).collect())
     }
 
     /// Its modules in order.
@@ -262,6 +263,14 @@ impl Course {
         let course = self.current(ctx).await?;
         let all = include_unpublished && course.managed_by_caller(ctx)?;
         page_of_modules(ctx, &self.id, all, arguments).await
+    }
+
+    /// Its assessments, as far as the assessment service has reported them: what is due first comes first.
+    async fn assessments(&self, ctx: &Context<'_>) -> Result<Vec<Assessment>> {
+        self.current(ctx).await?;
+        let assessments = assessments_of(ctx, &self.id).await?;
+        count_entries(ctx, assessments.len())?;
+        Ok(assessments.iter().map(Assessment::from_row).collect())
     }
 
     /// Its enrollments, the oldest request first: all for its instructors and admins, for others their own.

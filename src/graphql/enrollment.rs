@@ -1,6 +1,7 @@
 //! Enrollments.
 
 mod list;
+mod results;
 
 use async_graphql::{ComplexObject, Context, Enum, ID, Result, SimpleObject};
 use chrono::{DateTime, Utc};
@@ -9,14 +10,16 @@ pub(super) use self::list::{
     EnrollmentConnection, EnrollmentFilter, enrollments_of_course, enrollments_of_student,
     page_of_enrollments,
 };
-use super::context::{caller, recorded_at, settle};
+pub(super) use self::results::AssessmentResult;
+use super::assessment::assessments_of;
+use super::context::{caller, count_entries, recorded_at, settle};
 use super::course::{Course, existing_course, shown_course};
 use super::loader::{CourseKey, EnrollmentKey, RequiredKey, WaitlistKey, load};
 use super::user::User;
 use crate::domain::enrollment::EnrollmentStatus as Status;
 use crate::domain::{Enrollment as State, EnrollmentId, Role, StreamType};
 use crate::event_store::{Position, StreamId};
-use crate::projections::enrollments::EnrollmentRow;
+use crate::projections::enrollments::{EnrollmentRow, Results};
 
 /// Where an enrollment stands.
 #[derive(Debug, Enum, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub(super) struct Enrollment {
     #[graphql(skip)]
     completed: Vec<String>,
     #[graphql(skip)]
+    results: Results,
+    #[graphql(skip)]
     times: Times,
 }
 
@@ -72,7 +77,7 @@ pub(super) struct Progress {
     completed_items: usize,
     /// How much that is, 0 to 100; 100 where nothing is required.
     percent: f64,
-    /// When the student completed an item last.
+    /// When the student completed an item or submitted an assessment last.
     last_activity_at: Option<DateTime<Utc>>,
 }
 
@@ -82,13 +87,15 @@ enum Times {
         requested_at: DateTime<Utc>,
         enrolled_at: Option<DateTime<Utc>>,
         withdrawn_at: Option<DateTime<Utc>>,
-        last_activity_at: Option<DateTime<Utc>>,
+        completed_at: Option<DateTime<Utc>>,
+        item_completed_at: Option<DateTime<Utc>>,
     },
     Committed {
         position: Position,
         requested_in: u64,
         enrolled_in: Option<u64>,
         withdrawn_in: Option<u64>,
+        completed_in: Option<u64>,
         active_in: Option<u64>,
     },
 }
@@ -109,11 +116,13 @@ impl Enrollment {
             course_id: row.course_id,
             student_id: row.student_id,
             completed: row.completed,
+            results: row.results.0,
             times: Times::Known {
                 requested_at: row.requested_at,
                 enrolled_at: row.enrolled_at,
                 withdrawn_at: row.withdrawn_at,
-                last_activity_at: row.last_activity_at,
+                completed_at: row.completed_at,
+                item_completed_at: row.item_completed_at,
             },
         }
     }
@@ -133,11 +142,13 @@ impl Enrollment {
             course_id: state.course_id.to_string(),
             student_id: state.student_id.to_string(),
             completed: state.completed.iter().map(ToString::to_string).collect(),
+            results: Results::from(&state.results),
             times: Times::Committed {
                 position,
                 requested_in: state.requested_in,
                 enrolled_in: state.enrolled_in,
                 withdrawn_in: state.withdrawn_in,
+                completed_in: state.completed_in,
                 active_in: state.active_in,
             },
         }
@@ -188,7 +199,11 @@ impl Enrollment {
 
     /// The student.
     async fn student(&self) -> User {
-        User::by_id(&self.student_id)
+        match self.times {
+            Times::Known { .. } => User::student(&self.student_id),
+            // Who repeats a command may have lost the course since.
+            Times::Committed { position, .. } => User::since(&self.student_id, position),
+        }
     }
 
     /// The student's place in the waitlist, the next to get a seat being 1; null for one who does not wait.
@@ -205,8 +220,8 @@ impl Enrollment {
         self.settled(ctx).await?;
         let required = load(ctx, RequiredKey(self.course_id.clone())).await?.unwrap_or_default();
         let completed = self.completed.iter().filter(|item| required.contains(*item)).count();
-        let last_activity_at = match self.times {
-            Times::Known { last_activity_at, .. } => last_activity_at,
+        let item_completed_at = match self.times {
+            Times::Known { item_completed_at, .. } => item_completed_at,
             Times::Committed { active_in: Some(sequence), .. } => {
                 Some(self.recorded_at(ctx, sequence).await?)
             }
@@ -216,8 +231,30 @@ impl Enrollment {
             required_items: required.len(),
             completed_items: completed,
             percent: percent(completed, required.len()),
-            last_activity_at,
+            last_activity_at: item_completed_at.max(self.results.submitted_at()),
         })
+    }
+
+    /// What the student made of assessments: those that they submitted or that were graded, what is due first first.
+    async fn assessments(&self, ctx: &Context<'_>) -> Result<Vec<AssessmentResult>> {
+        if self.results.0.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.settled(ctx).await?;
+        count_entries(ctx, self.results.0.len())?;
+        let assessments = assessments_of(ctx, &self.course_id).await?;
+        Ok(results::results(&self.results, &assessments))
+    }
+
+    /// The final score so far, in percent: the mean of the graded required assessments by their weights. Null where there
+    /// are none. It follows the assessments and grades of now, also where the enrollment is COMPLETED.
+    async fn final_score(&self, ctx: &Context<'_>) -> Result<Option<f64>> {
+        if self.results.0.is_empty() {
+            return Ok(None);
+        }
+        self.settled(ctx).await?;
+        let assessments = assessments_of(ctx, &self.course_id).await?;
+        Ok(results::final_score(&self.results, &assessments))
     }
 
     /// When the student asked for the seat.
@@ -244,6 +281,17 @@ impl Enrollment {
         match self.times {
             Times::Known { withdrawn_at, .. } => Ok(withdrawn_at),
             Times::Committed { withdrawn_in: Some(sequence), .. } => {
+                self.recorded_at(ctx, sequence).await.map(Some)
+            }
+            Times::Committed { .. } => Ok(None),
+        }
+    }
+
+    /// When the student had done what the course requires.
+    async fn completed_at(&self, ctx: &Context<'_>) -> Result<Option<DateTime<Utc>>> {
+        match self.times {
+            Times::Known { completed_at, .. } => Ok(completed_at),
+            Times::Committed { completed_in: Some(sequence), .. } => {
                 self.recorded_at(ctx, sequence).await.map(Some)
             }
             Times::Committed { .. } => Ok(None),

@@ -43,7 +43,7 @@ impl Entities {
         }
     }
 
-    /// Whoever has an id is a user: more than that is not known here.
+    /// Whoever has an id is a user.
     #[graphql(entity)]
     #[expect(clippy::unused_async, reason = "async-graphql takes asynchronous resolvers only")]
     async fn user(&self, ctx: &Context<'_>, id: ID) -> Result<User> {

@@ -15,10 +15,12 @@ pub(super) use self::lists::{
 };
 use super::error::read_failed;
 use crate::domain::UserId;
+use crate::projections::assessments::{self, AssessmentRow};
 use crate::projections::courses::{self, CourseRow};
 use crate::projections::enrollments::{self, EnrollmentRow};
 use crate::projections::module_items::{self, ItemRow};
 use crate::projections::modules::{self, ModuleRow};
+use crate::projections::users::{self, Profile};
 
 /// Reads the read models.
 pub(super) struct ReadModels {
@@ -75,6 +77,22 @@ key! {
 key! {
     /// The items that a student of a course is to complete: those that are required and published, as is their module.
     RequiredKey
+}
+
+key! {
+    /// The assessments of a course.
+    AssessmentsKey
+}
+key! {
+    /// What is known of a user.
+    UserKey
+}
+
+/// Whether a user teaches a course in which a student has an enrollment.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct StudentOfKey {
+    pub(super) teacher: UserId,
+    pub(super) student: String,
 }
 
 /// The ids of the courses that a user teaches.
@@ -168,6 +186,56 @@ impl Loader<WaitlistKey> for ReadModels {
         let ids: Vec<&str> = keys.iter().map(|key| key.0.as_str()).collect();
         let places = enrollments::waitlist_positions(&self.pool, &ids).await?;
         Ok(places.into_iter().map(|(id, place)| (WaitlistKey(id), place)).collect())
+    }
+}
+
+impl Loader<AssessmentsKey> for ReadModels {
+    type Value = Arc<Vec<AssessmentRow>>;
+    type Error = Arc<sqlx::Error>;
+
+    async fn load(
+        &self,
+        keys: &[AssessmentsKey],
+    ) -> Loaded<AssessmentsKey, Arc<Vec<AssessmentRow>>> {
+        let ids: Vec<&str> = keys.iter().map(|key| key.0.as_str()).collect();
+        let mut by_course: HashMap<String, Vec<AssessmentRow>> = HashMap::new();
+        for row in assessments::of_courses(&self.pool, &ids).await? {
+            by_course.entry(row.course_id.clone()).or_default().push(row);
+        }
+        let lists = by_course.into_iter();
+        Ok(lists.map(|(course, rows)| (AssessmentsKey(course), Arc::new(rows))).collect())
+    }
+}
+
+impl Loader<UserKey> for ReadModels {
+    type Value = Arc<Profile>;
+    type Error = Arc<sqlx::Error>;
+
+    async fn load(&self, keys: &[UserKey]) -> Loaded<UserKey, Arc<Profile>> {
+        let ids: Vec<&str> = keys.iter().map(|key| key.0.as_str()).collect();
+        let profiles = users::find_many(&self.pool, &ids).await?.into_iter();
+        Ok(profiles.map(|user| (UserKey(user.user_id.clone()), Arc::new(user))).collect())
+    }
+}
+
+impl Loader<StudentOfKey> for ReadModels {
+    type Value = ();
+    type Error = Arc<sqlx::Error>;
+
+    /// A request has one caller, so there is one teacher.
+    async fn load(&self, keys: &[StudentOfKey]) -> Loaded<StudentOfKey, ()> {
+        let mut by_teacher: HashMap<&UserId, Vec<&str>> = HashMap::new();
+        for key in keys {
+            by_teacher.entry(&key.teacher).or_default().push(&key.student);
+        }
+        let mut taught = HashMap::new();
+        for (teacher, students) in by_teacher {
+            let courses = courses::taught_by(&self.pool, teacher).await?;
+            for student in enrollments::students_of(&self.pool, &courses, &students).await? {
+                taught.insert(StudentOfKey { teacher: teacher.clone(), student }, ());
+            }
+        }
+        Ok(taught)
     }
 }
 

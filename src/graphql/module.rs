@@ -1,8 +1,9 @@
 //! Modules of a course.
 
-use async_graphql::{ComplexObject, Context, Enum, ID, Result, SimpleObject};
+use async_graphql::{ComplexObject, Context, Enum, ID, Result, SelectionField, SimpleObject};
 use chrono::{DateTime, Utc};
 
+use super::assessment::{Assessment, asks_beyond_id, assessments_of};
 use super::connection::{Arguments, connection};
 use super::context::{count_entries, recorded_at, settle};
 use super::course::{Course, existing_course, shown_course, visible_course};
@@ -189,10 +190,33 @@ impl Module {
             Times::Known { .. } => self.all,
             Times::Committed { .. } => self.read_course(ctx).await?.managed_by_caller(ctx)?,
         };
-        let mut rows = load(ctx, ItemsKey(self.id.to_string())).await?.unwrap_or_default();
+        // What the items will be asked for is read beside them, not after them.
+        let field = ctx.field();
+        let is_asked =
+            |field: SelectionField<'_>| field.name() == "assessment" && asks_beyond_id(field);
+        let details = field.selection_set().any(is_asked);
+        let assessments = async {
+            Ok(if details { Some(assessments_of(ctx, &self.course_id).await?) } else { None })
+        };
+        let items = load(ctx, ItemsKey(self.id.to_string()));
+        let (rows, assessments) = futures::try_join!(items, assessments)?;
+        let mut rows = rows.unwrap_or_default();
         rows.retain(|row| all || module_item::visible(row));
         count_entries(ctx, rows.len())?;
-        Ok(rows.into_iter().map(|row| ModuleItem::from_row(row, all)).collect())
+        let assessments = assessments.as_ref().map(|rows| rows.as_slice());
+        Ok(rows.into_iter().map(|row| ModuleItem::from_row(row, all, assessments)).collect())
+    }
+
+    /// The assessments of the course that the assessment service puts into this module, what is due first first.
+    async fn assessments(&self, ctx: &Context<'_>) -> Result<Vec<Assessment>> {
+        if let Times::Committed { .. } = self.times {
+            self.read_course(ctx).await?;
+        }
+        let assessments = assessments_of(ctx, &self.course_id).await?;
+        let own = assessments.iter().filter(|row| row.module_id.as_deref() == Some(&*self.id));
+        let own: Vec<Assessment> = own.map(Assessment::from_row).collect();
+        count_entries(ctx, own.len())?;
+        Ok(own)
     }
 
     /// When it was added.

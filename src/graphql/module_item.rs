@@ -2,14 +2,17 @@
 
 use async_graphql::{ComplexObject, Context, Enum, ID, Result, SimpleObject};
 
+use super::assessment::{Assessment, asks_beyond_id, assessments_of};
 use super::context::settle;
 use super::course::Course;
 use super::error::{ErrorCode, failure};
 use super::loader::{ItemKey, ModuleKey, load};
 use super::module::{Module, PublicationState, visible_module};
+use super::video::VideoAsset;
 use crate::domain::course::{ItemKind, ModuleItem as State, PublicationState as DomainState};
-use crate::domain::{ItemId, ModuleId};
+use crate::domain::{AssessmentId, Course as CourseState, ItemId, ModuleId, VideoId};
 use crate::event_store::Position;
+use crate::projections::assessments::AssessmentRow;
 use crate::projections::module_items::ItemRow;
 
 /// What a module item is.
@@ -26,22 +29,6 @@ pub(super) enum ModuleItemKind {
     File,
     /// A link to elsewhere.
     Link,
-}
-
-/// A video of the transcoding service.
-#[derive(Debug, Clone, SimpleObject)]
-#[graphql(unresolvable = "id")]
-pub(super) struct VideoAsset {
-    /// The id that the transcoding service gave it.
-    id: ID,
-}
-
-/// An assessment of the assessment service.
-#[derive(Debug, Clone, SimpleObject)]
-#[graphql(unresolvable = "id")]
-pub(super) struct Assessment {
-    /// The id that the assessment service gave it.
-    id: ID,
 }
 
 /// An entry of a module.
@@ -64,8 +51,8 @@ pub(super) struct ModuleItem {
     url: Option<String>,
     /// The video of a VIDEO.
     video: Option<VideoAsset>,
-    /// The assessment of an ASSESSMENT.
-    assessment: Option<Assessment>,
+    #[graphql(skip)]
+    assessment: Option<AssessmentOf>,
     #[graphql(skip)]
     module_id: String,
     /// Whether the reader may see what is not published.
@@ -76,14 +63,24 @@ pub(super) struct ModuleItem {
     committed: Option<Position>,
 }
 
+/// The assessment of an item.
+#[derive(Debug, Clone)]
+enum AssessmentOf {
+    /// What is known of it was read with the item.
+    Read(Assessment),
+    /// It has this id; the course knows the rest.
+    Named { course_id: String, id: String },
+}
+
 /// Whether everybody who sees the module sees the item.
 pub(super) fn visible(row: &ItemRow) -> bool {
     row.state == DomainState::Published.as_str()
 }
 
 impl ModuleItem {
-    /// An item from the read model; `all`: its module shows what is not published.
-    pub(super) fn from_row(row: ItemRow, all: bool) -> Self {
+    /// An item from the read model; `all`: its module shows what is not published. The assessments are those of the
+    /// course, where they have been read.
+    pub(super) fn from_row(row: ItemRow, all: bool, assessments: Option<&[AssessmentRow]>) -> Self {
         let state =
             if visible(&row) { PublicationState::Published } else { PublicationState::Unpublished };
         let kind = match row.kind.as_str() {
@@ -93,6 +90,11 @@ impl ModuleItem {
             "LINK" => ModuleItemKind::Link,
             _ => ModuleItemKind::Page,
         };
+        let ItemRow { course_id, .. } = row;
+        let assessment = |id: String| match assessments {
+            Some(assessments) => AssessmentOf::Read(Assessment::among(assessments, &id)),
+            None => AssessmentOf::Named { course_id, id },
+        };
         Self {
             id: row.item_id.into(),
             title: row.title,
@@ -101,8 +103,8 @@ impl ModuleItem {
             required: row.required,
             state,
             url: row.url,
-            video: row.video_id.map(|id| VideoAsset { id: id.into() }),
-            assessment: row.assessment_id.map(|id| Assessment { id: id.into() }),
+            video: row.video_id.map(|id| VideoAsset::of(&id, row.video.map(|video| video.0))),
+            assessment: row.assessment_id.map(assessment),
             module_id: row.module_id,
             all,
             committed: None,
@@ -111,25 +113,27 @@ impl ModuleItem {
 
     /// An item as a command has just left it, at its index in the module.
     pub(super) fn committed(
+        course: &CourseState,
         module: &ModuleId,
         index: usize,
         state: &State,
         position: Position,
     ) -> Self {
-        let id = |id: &str| ID::from(id);
+        let video = |id: &VideoId| VideoAsset::of(id.as_str(), state.video.clone());
+        let assessment = |id: &AssessmentId| {
+            let known = course.assessments.get(id);
+            AssessmentOf::Read(Assessment::committed(id.as_str(), known))
+        };
         Self {
-            id: id(state.id.as_str()),
+            id: state.id.as_str().into(),
             title: state.title.clone(),
             kind: state.kind.into(),
             position: i32::try_from(index).unwrap_or(i32::MAX),
             required: state.required,
             state: state.state.into(),
             url: state.url.clone(),
-            video: state.video_id.as_ref().map(|video| VideoAsset { id: id(video.as_str()) }),
-            assessment: state
-                .assessment_id
-                .as_ref()
-                .map(|assessment| Assessment { id: id(assessment.as_str()) }),
+            video: state.video_id.as_ref().map(video),
+            assessment: state.assessment_id.as_ref().map(assessment),
             module_id: module.to_string(),
             all: false, // asked anew
             committed: Some(position),
@@ -144,11 +148,24 @@ pub(super) async fn visible_item(ctx: &Context<'_>, id: &str) -> Result<Option<M
     }
     let Some(row) = load(ctx, ItemKey(id.to_owned())).await? else { return Ok(None) };
     let Some(module) = visible_module(ctx, &row.module_id).await? else { return Ok(None) };
-    Ok((module.shows_all() || visible(&row)).then(|| ModuleItem::from_row(row, module.shows_all())))
+    let all = module.shows_all();
+    Ok((all || visible(&row)).then(|| ModuleItem::from_row(row, all, None)))
 }
 
 #[ComplexObject]
 impl ModuleItem {
+    /// The assessment of an ASSESSMENT.
+    async fn assessment(&self, ctx: &Context<'_>) -> Result<Option<Assessment>> {
+        Ok(match &self.assessment {
+            None => None,
+            Some(AssessmentOf::Read(assessment)) => Some(assessment.clone()),
+            Some(AssessmentOf::Named { course_id, id }) if asks_beyond_id(ctx.field()) => {
+                Some(Assessment::among(&assessments_of(ctx, course_id).await?, id))
+            }
+            Some(AssessmentOf::Named { id, .. }) => Some(Assessment::unknown(id)),
+        })
+    }
+
     /// The module that holds it.
     async fn module(&self, ctx: &Context<'_>) -> Result<Module> {
         let gone = || failure(ErrorCode::NotFound, "no such module");

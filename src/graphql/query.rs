@@ -18,8 +18,8 @@ use super::error::{ErrorCode, failure, read_failed};
 use super::module::{Module, visible_module};
 use super::module_item::{ModuleItem, visible_item};
 use super::node::{Node, node};
-use super::user::{User, courses_taught_by};
-use crate::domain::{CourseId, EnrollmentId, Role, UserId, values};
+use super::user::{User, courses_taught_by, visible_student};
+use crate::domain::{CourseId, EnrollmentId, UserId, values};
 use crate::event_store::Position;
 use crate::projections::courses;
 
@@ -262,9 +262,19 @@ impl Reads {
         min_position: Option<String>,
     ) -> Result<Option<User>> {
         self.ready(ctx, min_position.as_deref()).await?;
-        Ok(caller(ctx)?.map(|actor| User {
-            id: actor.id.as_str().into(),
-            role: (actor.role != Role::Other).then(|| actor.role.as_str().to_owned()),
-        }))
+        Ok(caller(ctx)?.map(User::viewer))
+    }
+
+    /// One user. Null for all but admins, the user themself, and instructors of a course in which the user has an
+    /// enrollment.
+    async fn student(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Their id.")] id: ID,
+        #[graphql(desc = "Waits, at most 1 s, until the read model has seen this position.")]
+        min_position: Option<String>,
+    ) -> Result<Option<User>> {
+        self.ready(ctx, min_position.as_deref()).await?;
+        visible_student(ctx, &id).await
     }
 }

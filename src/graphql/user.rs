@@ -1,11 +1,17 @@
-//! Users, as far as this service knows them.
+//! Users: our copies of what the user management service reports, and who sees what of them.
+
+use std::sync::Arc;
 
 use async_graphql::{ComplexObject, Context, ID, Result, SimpleObject};
 
 use super::connection::Arguments;
+use super::context::{caller, settle};
 use super::course::{CourseConnection, taught_page};
 use super::enrollment::{EnrollmentConnection, EnrollmentFilter, enrollments_of_student};
-use crate::domain::UserId;
+use super::loader::{StudentOfKey, UserKey, load};
+use crate::domain::{Actor, Role, UserId};
+use crate::event_store::Position;
+use crate::projections::users::Profile;
 
 /// A user of the user management service.
 #[derive(SimpleObject)]
@@ -13,16 +19,95 @@ use crate::domain::UserId;
 pub(super) struct User {
     /// The id that the user management service gave them.
     pub(super) id: ID,
-    /// Their role, where the caller may know it.
-    #[graphql(shareable)]
-    pub(super) role: Option<String>,
+    /// The role that their token gave them, where they are the caller.
+    #[graphql(skip)]
+    token_role: Option<&'static str>,
+    #[graphql(skip)]
+    way: Way,
+}
+
+/// How the caller came to a user, which decides what they see of them.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    /// As one who teaches a course that the caller sees.
+    Teacher,
+    /// As the student of an enrollment that the caller sees.
+    Student,
+    /// By the id. What the caller sees is asked once the read models have seen the position.
+    Id(Option<Position>),
 }
 
 impl User {
-    /// A user of whom only the id is known.
-    pub(super) fn by_id(id: &str) -> Self {
-        Self { id: id.into(), role: None }
+    fn reached(id: &str, way: Way) -> Self {
+        Self { id: id.into(), token_role: None, way }
     }
+
+    /// One of whom only the id is known.
+    pub(super) fn by_id(id: &str) -> Self {
+        Self::reached(id, Way::Id(None))
+    }
+
+    /// As by their id, once the read models have seen this position.
+    pub(super) fn since(id: &str, position: Position) -> Self {
+        Self::reached(id, Way::Id(Some(position)))
+    }
+
+    /// One who teaches a course that the caller sees.
+    pub(super) fn teacher(id: &str) -> Self {
+        Self::reached(id, Way::Teacher)
+    }
+
+    /// The student of an enrollment that the caller sees.
+    pub(super) fn student(id: &str) -> Self {
+        Self::reached(id, Way::Student)
+    }
+
+    /// The caller.
+    pub(super) fn viewer(actor: &Actor) -> Self {
+        let token_role = (actor.role != Role::Other).then(|| actor.role.as_str());
+        Self { token_role, ..Self::by_id(actor.id.as_str()) }
+    }
+
+    /// Whether the caller may know what is personal: the user themself, admins, and instructors of a course in which the
+    /// user has an enrollment.
+    async fn shows_profile(&self, ctx: &Context<'_>) -> Result<bool> {
+        let Some(actor) = caller(ctx)? else { return Ok(false) };
+        if actor.admin() || actor.id.as_str() == self.id.as_str() {
+            return Ok(true);
+        }
+        if actor.role != Role::Instructor {
+            return Ok(false);
+        }
+        match self.way {
+            Way::Teacher => Ok(false),
+            // Of others they see only the enrollments in courses that they teach.
+            Way::Student => Ok(true),
+            Way::Id(since) => {
+                if let Some(position) = since {
+                    settle(ctx, position).await?;
+                }
+                let (teacher, student) = (actor.id.clone(), self.id.to_string());
+                Ok(load(ctx, StudentOfKey { teacher, student }).await?.is_some())
+            }
+        }
+    }
+
+    /// What is known of the user, where the caller may know it and something is.
+    async fn profile(&self, ctx: &Context<'_>) -> Result<Option<Arc<Profile>>> {
+        if !self.shows_profile(ctx).await? {
+            return Ok(None);
+        }
+        load(ctx, UserKey(self.id.to_string())).await
+    }
+}
+
+/// The user with this id, where the caller may know who that is.
+pub(super) async fn visible_student(ctx: &Context<'_>, id: &str) -> Result<Option<User>> {
+    let Ok(id) = UserId::parse(id, "id") else { return Ok(None) };
+    let user = User::by_id(id.as_str());
+    let shown = user.shows_profile(ctx).await?;
+    // It is not asked again.
+    Ok(shown.then_some(User { way: Way::Student, ..user }))
 }
 
 /// The courses that a user teaches and the caller sees.
@@ -38,6 +123,40 @@ pub(super) async fn courses_taught_by(
 
 #[ComplexObject]
 impl User {
+    /// What they are called. Everybody sees it of who teaches a course that they see; of others only admins, the user
+    /// themself, and instructors of a course in which the user has an enrollment. Null where nothing was reported.
+    #[graphql(shareable)]
+    async fn display_name(&self, ctx: &Context<'_>) -> Result<Option<String>> {
+        let profile = match self.way {
+            Way::Teacher => load(ctx, UserKey(self.id.to_string())).await?,
+            Way::Student | Way::Id(_) => self.profile(ctx).await?,
+        };
+        Ok(profile.and_then(|user| user.display_name.as_ref().map(|name| name.0.clone())))
+    }
+
+    /// Their e-mail address, for admins, the user themself, and instructors of a course in which the user has an
+    /// enrollment. Null where nothing was reported.
+    #[graphql(shareable)]
+    async fn email(&self, ctx: &Context<'_>) -> Result<Option<String>> {
+        let profile = self.profile(ctx).await?;
+        Ok(profile.and_then(|user| user.email.as_ref().map(|address| address.0.clone())))
+    }
+
+    /// Their role, for those who see their e-mail address: of the caller that of the token, of others as it was reported.
+    #[graphql(shareable)]
+    async fn role(&self, ctx: &Context<'_>) -> Result<Option<String>> {
+        if let Some(role) = self.token_role {
+            return Ok(Some(role.to_owned()));
+        }
+        Ok(self.profile(ctx).await?.and_then(|user| user.role.clone()))
+    }
+
+    /// Whether they may act, for those who see their e-mail address; true for others, and where nothing was reported.
+    #[graphql(shareable)]
+    async fn active(&self, ctx: &Context<'_>) -> Result<bool> {
+        Ok(self.profile(ctx).await?.is_none_or(|user| user.active))
+    }
+
     /// Their enrollments that the caller sees, the oldest request first.
     async fn enrollments(
         &self,

@@ -1,20 +1,23 @@
-//! The table of enrollments: standing and progress.
+//! The table of enrollments: standing, progress and results.
 
 mod list;
+mod results;
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool};
 
 pub use self::list::{EnrollmentFilter, EnrollmentList, Owner, Whose};
+pub use self::results::{AssessmentResult, Results};
 use super::Projection;
 use crate::domain::Event;
 use crate::domain::enrollment::{EnrollmentEvent, EnrollmentStatus, Via};
 use crate::event_store::Recorded;
 
 /// The view. Nothing else names it.
-const VIEW: &str = "enrollments_v2";
+const VIEW: &str = "enrollments_v3";
 
 /// An enrollment as queries see it.
 #[derive(Debug, Clone, PartialEq, FromRow)]
@@ -28,12 +31,15 @@ pub struct EnrollmentRow {
     pub requested_at: DateTime<Utc>,
     pub enrolled_at: Option<DateTime<Utc>>,
     pub withdrawn_at: Option<DateTime<Utc>>,
+    pub completed_at: Option<DateTime<Utc>>,
     /// The log position at which they joined the waitlist.
     pub waitlisted_from: Option<i64>,
     /// The items that the student is done with, also those that the course no longer has, sorted.
     pub completed: Vec<String>,
     /// When the student completed an item last.
-    pub last_activity_at: Option<DateTime<Utc>>,
+    pub item_completed_at: Option<DateTime<Utc>>,
+    /// The student's work on assessments.
+    pub results: Json<Results>,
 }
 
 /// The projection of [`EnrollmentRow`].
@@ -67,9 +73,11 @@ impl Projection for Enrollments {
             requested_at: at,
             enrolled_at: None,
             withdrawn_at: None,
+            completed_at: None,
             waitlisted_from: None,
             completed: Vec::new(),
-            last_activity_at: None,
+            item_completed_at: None,
+            results: Json::default(),
         });
         row.version = i64::try_from(recorded.sequence).unwrap_or(i64::MAX);
         let status = match event {
@@ -100,13 +108,16 @@ impl Projection for Enrollments {
                 {
                     row.completed.insert(place, item.to_owned());
                 }
-                row.last_activity_at = Some(at);
+                row.item_completed_at = Some(at);
                 return;
             }
             EnrollmentEvent::SubmissionRecorded { .. }
             | EnrollmentEvent::GradeRecorded { .. }
-            | EnrollmentEvent::GradeRevised { .. } => return,
-            EnrollmentEvent::EnrollmentCompleted { .. } => EnrollmentStatus::Completed,
+            | EnrollmentEvent::GradeRevised { .. } => return row.results.apply(event),
+            EnrollmentEvent::EnrollmentCompleted { .. } => {
+                row.completed_at = Some(at);
+                EnrollmentStatus::Completed
+            }
         };
         status.as_str().clone_into(&mut row.status);
     }
@@ -129,17 +140,19 @@ impl Projection for Enrollments {
     ) -> sqlx::Result<()> {
         let sql = format!(
             "INSERT INTO {table} (enrollment_id, course_id, student_id, status, version, requested_at, enrolled_at, \
-                                  withdrawn_at, waitlisted_from, completed, last_activity_at) \
+                                  withdrawn_at, waitlisted_from, completed, item_completed_at, completed_at, results) \
              SELECT enrollment_id, course_id, student_id, status, version, requested_at, enrolled_at, withdrawn_at, \
-                    waitlisted_from, string_to_array(completed, ','), last_activity_at \
+                    waitlisted_from, string_to_array(completed, ','), item_completed_at, completed_at, results \
              FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[], \
-                         $7::timestamptz[], $8::timestamptz[], $9::bigint[], $10::text[], $11::timestamptz[]) \
+                         $7::timestamptz[], $8::timestamptz[], $9::bigint[], $10::text[], $11::timestamptz[], \
+                         $12::timestamptz[], $13::jsonb[]) \
                   AS new (enrollment_id, course_id, student_id, status, version, requested_at, enrolled_at, \
-                          withdrawn_at, waitlisted_from, completed, last_activity_at) \
+                          withdrawn_at, waitlisted_from, completed, item_completed_at, completed_at, results) \
              ON CONFLICT (enrollment_id) DO UPDATE SET status = excluded.status, version = excluded.version, \
              requested_at = excluded.requested_at, enrolled_at = excluded.enrolled_at, \
              withdrawn_at = excluded.withdrawn_at, waitlisted_from = excluded.waitlisted_from, \
-             completed = excluded.completed, last_activity_at = excluded.last_activity_at"
+             completed = excluded.completed, item_completed_at = excluded.item_completed_at, \
+             completed_at = excluded.completed_at, results = excluded.results"
         );
         let rows: Vec<&EnrollmentRow> = rows.iter().filter_map(|(_, row)| row.as_ref()).collect();
         let texts = |field: fn(&EnrollmentRow) -> &str| {
@@ -157,7 +170,9 @@ impl Projection for Enrollments {
             .bind(rows.iter().map(|row| row.waitlisted_from).collect::<Vec<_>>())
             // Ids of items hold no comma, and Postgres has no arrays of arrays of different lengths.
             .bind(rows.iter().map(|row| row.completed.join(",")).collect::<Vec<_>>())
-            .bind(rows.iter().map(|row| row.last_activity_at).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| row.item_completed_at).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| row.completed_at).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| &row.results).collect::<Vec<_>>())
             .execute(connection)
             .await?;
         Ok(())
@@ -168,6 +183,19 @@ impl Projection for Enrollments {
 pub async fn find_many(pool: &PgPool, ids: &[&str]) -> sqlx::Result<Vec<EnrollmentRow>> {
     let sql = format!("SELECT * FROM {VIEW} WHERE enrollment_id = ANY ($1)");
     sqlx::query_as(&sql).bind(ids).fetch_all(pool).await
+}
+
+/// Of these students those who have an enrollment in one of these courses, wherever it stands.
+pub async fn students_of(
+    pool: &PgPool,
+    courses: &[String],
+    students: &[&str],
+) -> sqlx::Result<Vec<String>> {
+    let sql = format!(
+        "SELECT student.id FROM unnest($1::text[]) AS student (id) WHERE EXISTS \
+            (SELECT FROM {VIEW} WHERE student_id = student.id AND course_id = ANY ($2))"
+    );
+    sqlx::query_scalar(&sql).bind(students).bind(courses).fetch_all(pool).await
 }
 
 /// For each of these waiting enrollments its place in the waitlist of its course, the next to be promoted being 1.

@@ -1,17 +1,19 @@
-//! The table of module items, in the order of their module.
+//! The table of module items, in the order of their module, with what became of their videos.
 
 use std::collections::HashMap;
 
+use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool};
 
 use super::Projection;
 use super::fold::place;
-use crate::domain::Event;
 use crate::domain::course::{CourseEvent, PublicationState};
+use crate::domain::report::VideoResult;
+use crate::domain::{Event, ItemId};
 use crate::event_store::Recorded;
 
 /// The view. Nothing else names it.
-const VIEW: &str = "module_items_v1";
+const VIEW: &str = "module_items_v2";
 
 /// A module item as queries see it.
 #[derive(Debug, Clone, PartialEq, FromRow)]
@@ -19,6 +21,7 @@ const VIEW: &str = "module_items_v1";
 pub struct ItemRow {
     pub module_id: String,
     pub item_id: String,
+    pub course_id: String,
     pub kind: String,
     pub title: String,
     pub required: bool,
@@ -27,6 +30,8 @@ pub struct ItemRow {
     pub url: Option<String>,
     pub video_id: Option<String>,
     pub assessment_id: Option<String>,
+    /// What became of the video, once that is known.
+    pub video: Option<Json<VideoResult>>,
 }
 
 /// The projection of [`ItemRow`].
@@ -43,7 +48,9 @@ impl Projection for ModuleItems {
             | CourseEvent::ModuleItemAdded { module_id, .. }
             | CourseEvent::ModuleItemChanged { module_id, .. }
             | CourseEvent::ModuleItemRemoved { module_id, .. }
-            | CourseEvent::ModuleItemsReordered { module_id, .. } => Some(module_id.as_str()),
+            | CourseEvent::ModuleItemsReordered { module_id, .. }
+            | CourseEvent::VideoTranscoded { module_id, .. }
+            | CourseEvent::VideoTranscodingFailed { module_id, .. } => Some(module_id.as_str()),
             CourseEvent::CourseCreated { .. }
             | CourseEvent::CoursePublished {}
             | CourseEvent::CourseUnpublished {}
@@ -56,8 +63,6 @@ impl Projection for ModuleItems {
             | CourseEvent::ModulesReordered { .. }
             | CourseEvent::AssessmentAttached { .. }
             | CourseEvent::AssessmentChanged { .. }
-            | CourseEvent::VideoTranscoded { .. }
-            | CourseEvent::VideoTranscodingFailed { .. }
             | CourseEvent::CourseDetailsChanged { .. }
             | CourseEvent::CourseScheduleChanged { .. }
             | CourseEvent::CourseCapacityChanged { .. }
@@ -82,6 +87,7 @@ impl Projection for ModuleItems {
                 let row = ItemRow {
                     module_id: module_id.to_string(),
                     item_id: item_id.to_string(),
+                    course_id: recorded.stream.id.to_string(),
                     kind: kind.as_str().to_owned(),
                     title: title.clone(),
                     required: *required,
@@ -90,6 +96,7 @@ impl Projection for ModuleItems {
                     url: url.clone(),
                     video_id: video_id.as_ref().map(ToString::to_string),
                     assessment_id: assessment_id.as_ref().map(ToString::to_string),
+                    video: None,
                 };
                 let index = usize::try_from(*position).unwrap_or(usize::MAX).min(rows.len());
                 rows.insert(index, row);
@@ -117,6 +124,25 @@ impl Projection for ModuleItems {
                 rows.sort_by_cached_key(|row| place(item_ids, |id| id.as_str() == row.item_id));
             }
             CourseEvent::ModuleRemoved { .. } => rows.clear(),
+            CourseEvent::VideoTranscoded {
+                item_id,
+                playback_url,
+                duration_seconds,
+                thumbnail_url,
+                renditions,
+                ..
+            } => {
+                let result = VideoResult::Ready {
+                    playback_url: playback_url.clone(),
+                    duration_seconds: *duration_seconds,
+                    thumbnail_url: thumbnail_url.clone(),
+                    renditions: renditions.clone(),
+                };
+                set_video(rows, item_id, result);
+            }
+            CourseEvent::VideoTranscodingFailed { item_id, reason, .. } => {
+                set_video(rows, item_id, VideoResult::Failed { reason: reason.clone() });
+            }
             CourseEvent::CourseCreated { .. }
             | CourseEvent::CoursePublished {}
             | CourseEvent::CourseUnpublished {}
@@ -129,8 +155,6 @@ impl Projection for ModuleItems {
             | CourseEvent::ModulesReordered { .. }
             | CourseEvent::AssessmentAttached { .. }
             | CourseEvent::AssessmentChanged { .. }
-            | CourseEvent::VideoTranscoded { .. }
-            | CourseEvent::VideoTranscodingFailed { .. }
             | CourseEvent::CourseDetailsChanged { .. }
             | CourseEvent::CourseScheduleChanged { .. }
             | CourseEvent::CourseCapacityChanged { .. }
@@ -177,12 +201,13 @@ impl Projection for ModuleItems {
             .await?;
         let sql = format!(
             "INSERT INTO {table} AS stored (module_id, item_id, kind, title, required, position, state, url, \
-                                            video_id, assessment_id) \
+                                            video_id, assessment_id, course_id, video) \
              SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::int[], \
-                                  $7::text[], $8::text[], $9::text[], $10::text[]) \
+                                  $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::jsonb[]) \
              ON CONFLICT (module_id, item_id) DO UPDATE SET kind = excluded.kind, title = excluded.title, \
              required = excluded.required, position = excluded.position, state = excluded.state, \
-             url = excluded.url, video_id = excluded.video_id, assessment_id = excluded.assessment_id \
+             url = excluded.url, video_id = excluded.video_id, assessment_id = excluded.assessment_id, \
+             course_id = excluded.course_id, video = excluded.video \
              WHERE (stored.*) IS DISTINCT FROM (excluded.*)"
         );
         sqlx::query(&sql)
@@ -196,9 +221,17 @@ impl Projection for ModuleItems {
             .bind(optional(|row| &row.url))
             .bind(optional(|row| &row.video_id))
             .bind(optional(|row| &row.assessment_id))
+            .bind(texts(|row| &row.course_id))
+            .bind(rows.iter().map(|row| row.video.as_ref()).collect::<Vec<_>>())
             .execute(connection)
             .await?;
         Ok(())
+    }
+}
+
+fn set_video(rows: &mut [ItemRow], item: &ItemId, result: VideoResult) {
+    if let Some(row) = rows.iter_mut().find(|row| row.item_id == item.as_str()) {
+        row.video = Some(Json(result));
     }
 }
 

@@ -25,7 +25,7 @@ fn fold_registration(log: &[Recorded], course: &CourseId) -> Seats {
     for recorded in log.iter().filter(|event| event.course.as_ref() == Some(course)) {
         let at = recorded.position.number;
         match &recorded.event {
-            Event::Course(_) => {}
+            Event::Course(_) | Event::User(_) => {}
             Event::Enrollment(event) => {
                 enrollments.entry(recorded.stream.id.to_string()).or_default().apply(event.clone());
             }

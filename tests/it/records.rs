@@ -140,7 +140,9 @@ fn message(event: &Recorded) -> Option<(&'static str, String, String)> {
                 | CourseEvent::ModuleItemAdded { module_id, .. }
                 | CourseEvent::ModuleItemChanged { module_id, .. }
                 | CourseEvent::ModuleItemRemoved { module_id, .. }
-                | CourseEvent::ModuleItemsReordered { module_id, .. } => {
+                | CourseEvent::ModuleItemsReordered { module_id, .. }
+                | CourseEvent::VideoTranscoded { module_id, .. }
+                | CourseEvent::VideoTranscodingFailed { module_id, .. } => {
                     ("Module-Update", module_id.to_string())
                 }
                 CourseEvent::CoursePublished {}
@@ -153,13 +155,16 @@ fn message(event: &Recorded) -> Option<(&'static str, String, String)> {
                 | CourseEvent::CourseDetailsChanged { .. }
                 | CourseEvent::CourseScheduleChanged { .. }
                 | CourseEvent::CourseCapacityChanged { .. } => ("Course-Update", course()),
+                CourseEvent::AssessmentAttached { .. } | CourseEvent::AssessmentChanged { .. } => {
+                    unreachable!("no command of these tests has to do with assessments")
+                }
             };
             Some((topic, course(), entity))
         }
         Event::Enrollment(EnrollmentEvent::StudentEnrolled { student_id, .. }) => {
             Some(("Student-Enrolled", student_id.to_string(), event.stream.id.to_string()))
         }
-        Event::Enrollment(_) | Event::Seats(_) => None,
+        Event::Enrollment(_) | Event::Seats(_) | Event::User(_) => None,
     }
 }
 

@@ -279,12 +279,17 @@ impl Told {
                 let (EnrollmentEvent::StudentEnrolled { student_id, .. }
                 | EnrollmentEvent::StudentWaitlisted { student_id, .. }
                 | EnrollmentEvent::StudentWithdrawn { student_id, .. }
-                | EnrollmentEvent::ModuleItemCompleted { student_id, .. }) = event;
+                | EnrollmentEvent::ModuleItemCompleted { student_id, .. }
+                | EnrollmentEvent::SubmissionRecorded { student_id, .. }
+                | EnrollmentEvent::GradeRecorded { student_id, .. }
+                | EnrollmentEvent::GradeRevised { student_id, .. }
+                | EnrollmentEvent::EnrollmentCompleted { student_id, .. }) = event;
                 let states = self.enrollments.entry(student_id.clone()).or_default();
                 let mut enrollment = states.last().cloned().unwrap_or_default();
                 enrollment.apply(event.clone());
                 states.push(enrollment);
             }
+            Event::User(_) => {}
         }
     }
 

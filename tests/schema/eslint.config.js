@@ -38,7 +38,16 @@ export default [
         {
           exceptions: {
             suffixes: ['Connection', 'Edge', 'Payload'],
-            types: ['CoursePermissions', 'DateRange', 'PageInfo', 'Progress', 'Seats', 'UserError'],
+            types: [
+              'AssessmentResult',
+              'CoursePermissions',
+              'DateRange',
+              'PageInfo',
+              'Progress',
+              'Seats',
+              'UserError',
+              'VideoRendition',
+            ],
           },
         },
       ],

@@ -118,6 +118,7 @@ fn enrollment(row: Option<EnrollmentRow>) -> Enrollment {
     let status = match row.status.as_str() {
         "ACTIVE" => Standing::Active,
         "WAITLISTED" => Standing::Waitlisted,
+        "COMPLETED" => Standing::Completed,
         _ => Standing::Withdrawn,
     };
     Enrollment { version: u64::try_from(row.version).unwrap_or(1), status, ..Enrollment::default() }

@@ -213,7 +213,7 @@ fn item(answer: Answer) -> (Option<ModuleItem>, Position) {
             let index = module.items.iter().position(|item| item.id.as_str() == id)?;
             Some((module, index))
         })?;
-        Some(ModuleItem::committed(&module.id, index, &module.items[index], position))
+        Some(ModuleItem::committed(&course, &module.id, index, &module.items[index], position))
     });
     (item, position)
 }

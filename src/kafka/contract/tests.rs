@@ -44,8 +44,13 @@ fn command(first: u64, events: Vec<Event>) -> Vec<Recorded> {
                 EnrollmentEvent::StudentEnrolled { student_id, .. }
                 | EnrollmentEvent::StudentWaitlisted { student_id, .. }
                 | EnrollmentEvent::StudentWithdrawn { student_id, .. }
-                | EnrollmentEvent::ModuleItemCompleted { student_id, .. },
+                | EnrollmentEvent::ModuleItemCompleted { student_id, .. }
+                | EnrollmentEvent::SubmissionRecorded { student_id, .. }
+                | EnrollmentEvent::GradeRecorded { student_id, .. }
+                | EnrollmentEvent::GradeRevised { student_id, .. }
+                | EnrollmentEvent::EnrollmentCompleted { student_id, .. },
             ) => (StreamType::Enrollment, EnrollmentId::of(&course_id(), student_id).to_string()),
+            Event::User(_) => unreachable!("no test of records has users"),
         };
         let next = &mut sequences[kind as usize];
         let sequence = *next;

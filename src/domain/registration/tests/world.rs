@@ -218,7 +218,7 @@ impl World {
                 Event::Enrollment(event) => {
                     enrollments.entry(student.clone().unwrap()).or_default().apply(event);
                 }
-                Event::User(event) => panic!("no command of a course writes {event:?}"),
+                Event::User(_) => {}
             }
         }
         assert_eq!((&course, &seats), (&self.course, &self.seats));
