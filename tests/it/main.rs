@@ -24,6 +24,7 @@ mod http_protocol;
 mod idempotency;
 mod identity;
 mod instance;
+mod intake;
 mod kafkajs;
 mod lists;
 mod modules;
