@@ -120,7 +120,7 @@ async fn wrong_usage_is_exit_code_2() {
     assert_usage(&run(&["events", "--course", "no id!"], &[]).await, &["--course"]);
     let settings = Settings::new().await;
     let rebuild = settings.run(&["projections", "rebuild", "nonsense"]).await;
-    assert_usage(&rebuild, &["nonsense", "courses_v2", "enrollments_v2"]);
+    assert_usage(&rebuild, &["nonsense", "courses_v2", "enrollments_v3"]);
 }
 
 #[tokio::test]

@@ -171,7 +171,11 @@ impl Rush {
                 video_id: None,
                 assessment_id: None,
             };
-            let add = CourseAction::AddItem { module_id: module_id.clone(), item: Box::new(item), video: None };
+            let add = CourseAction::AddItem {
+                module_id: module_id.clone(),
+                item: Box::new(item),
+                video: None,
+            };
             self.change(dice.below(3), course, add).await.unwrap();
         }
     }

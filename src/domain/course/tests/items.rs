@@ -112,8 +112,17 @@ fn an_item_of_every_kind_takes_what_belongs_to_it() {
             let (_, found) = course.item(&item_id("t1")).unwrap();
             let NewItem { id, kind, title, required, url, video_id, assessment_id, .. } = item;
             let state = PublicationState::Published;
-            let item =
-                ModuleItem { id, kind, title, required, state, url, video_id, assessment_id, video: None };
+            let item = ModuleItem {
+                id,
+                kind,
+                title,
+                required,
+                state,
+                url,
+                video_id,
+                assessment_id,
+                video: None,
+            };
             assert_eq!(found, &item);
         }
     }

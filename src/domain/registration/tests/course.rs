@@ -203,7 +203,8 @@ fn the_content_of_a_course_does_not_concern_its_seats() {
         video_id: None,
         assessment_id: None,
     };
-    let add_item = CourseAction::AddItem { module_id: module_id.clone(), item: Box::new(item), video: None };
+    let add_item =
+        CourseAction::AddItem { module_id: module_id.clone(), item: Box::new(item), video: None };
     let world = rush().and_change(add.clone()).and_change(add_item.clone());
     let patch = ModulePatch { title: Patch::Set("Basis".to_owned()), ..ModulePatch::default() };
     let change = CourseAction::UpdateModule { module_id: module_id.clone(), patch };
