@@ -310,6 +310,37 @@ async fn assessments_show_in_their_course_their_module_and_its_items() {
     assert_eq!(payload["module"]["course"]["assessments"].as_array().unwrap().len(), 3);
 }
 
+#[tokio::test]
+async fn a_gateway_gets_of_an_assessment_what_the_caller_sees_of_its_course() {
+    let (app, services) = world().await;
+    let course = app.published_course("ALG-1", None).await;
+    let draft = app.draft("LOGIC-1").await;
+    services.report(&course, vec![attached("quiz", 2.0)]).await;
+    services.report(&draft, vec![attached("secret", 3.0)]).await;
+    app.settled().await;
+    let query = "query($all: [_Any!]!) { _entities(representations: $all) { \
+        ... on Assessment { id weight } ... on User { id displayName email } } }";
+    let of = |kind: &str, id: &str| json!({ "__typename": kind, "id": id });
+    let strange = "\u{0}";
+    let all = json!([
+        of("Assessment", "quiz"),
+        of("Assessment", "secret"),
+        of("Assessment", "unknown"),
+        of("Assessment", strange),
+        of("User", strange)
+    ]);
+    for (token, secret) in [(NOBODY, Value::Null), (SAM, Value::Null), (ADA, json!(3.0))] {
+        let data = app.query(token, query, json!({ "all": all })).await;
+        let expected = json!([
+            { "id": "quiz", "weight": 2.0 }, { "id": "secret", "weight": secret }, { "id": "unknown", "weight": null },
+            { "id": strange, "weight": null }, { "id": strange, "displayName": null, "email": null }
+        ]);
+        assert_eq!(data["_entities"], expected, "{token}");
+    }
+    let data = app.query(ROOT, query, json!({ "all": [of("User", strange)] })).await;
+    assert_eq!(data["_entities"][0]["displayName"], Value::Null);
+}
+
 const PROFILE: &str = "displayName email role active";
 
 fn profile(id: &str, name: &str) -> Value {

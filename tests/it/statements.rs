@@ -158,8 +158,8 @@ async fn a_read_takes_as_many_statements_for_fifty_courses_as_for_five() {
         ("lists", lists, SAM, 14),
         ("own enrollments", mine, SAM, 5),
         ("enrollments", mine, ADA, 6),
-        ("results", results, SAM, 5),
-        ("results", results, ADA, 6),
+        ("results", results, SAM, 6),
+        ("results", results, ADA, 7),
     ] {
         let (data, few) = counted(&app, token, query, json!({ "n": 5 })).await;
         assert!(!few.is_empty(), "{what}: they are counted");
