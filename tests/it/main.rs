@@ -35,6 +35,8 @@ mod process;
 mod projections;
 mod readme;
 mod records;
+mod reported;
+mod reports;
 mod rush;
 mod schema;
 mod statements;
