@@ -23,6 +23,7 @@ mod http_limits;
 mod http_protocol;
 mod idempotency;
 mod identity;
+mod inbound;
 mod instance;
 mod intake;
 mod kafkajs;
