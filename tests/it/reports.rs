@@ -1,5 +1,4 @@
 //! What other services report, as the API shows it, and who sees names and addresses.
-#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
 use course_service::domain::course::CourseEvent;
 use course_service::domain::enrollment::Grade;
