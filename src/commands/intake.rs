@@ -12,6 +12,7 @@
 
 mod draft;
 mod loaded;
+mod verdict;
 
 use std::collections::HashMap;
 use std::sync::Arc;

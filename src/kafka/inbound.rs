@@ -8,6 +8,7 @@ mod consumer;
 mod places;
 mod reader;
 pub mod report;
+mod seat;
 mod summary;
 mod translate;
 mod unpark;

@@ -186,8 +186,12 @@ async fn the_producer_of_the_seed_is_understood_shuffled_and_with_everything_twi
     })
     .await;
     let pool = pool(&settings.database_url).await;
-    let consumed = "SELECT coalesce(sum(next_offset), 0)::bigint FROM inbound_offsets";
-    eventually("all is consumed", async || count(&pool, consumed).await == 12).await;
+    let connection = KafkaConnection { brokers: settings.brokers.clone(), properties: vec![] };
+    eventually("all is consumed", async || {
+        let found = report(&pool, &connection, &settings.prefix).await.unwrap();
+        found.values().all(|found| found.lag() == 0 && found.red.is_none())
+    })
+    .await;
     for name in [
         "UserRegistered",
         "AssessmentAttached",

@@ -8,55 +8,26 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::loaded::{Key, Loaded, Needs, State, StateCache};
+use super::verdict::{Change, Verdict};
 use super::{
-    Awaited, Effect, Incoming, Keep, Kept, KeyAct, KeyUse, OffsetMove, Origin, Proposal, Refusal,
-    Report, Reported, Settle, Slice, Stamp, Unreadable,
+    Effect, Incoming, Keep, Kept, KeyAct, KeyUse, OffsetMove, Origin, Proposal, Settle, Slice,
+    Unreadable,
 };
-use crate::commands::video::{VideoRecord, video_key};
-use crate::domain::course::AssessmentPatch;
-use crate::domain::enrollment::{EnrollmentCommand, Grade, Submission};
 use crate::domain::freshness::Freshness;
-use crate::domain::registration::{Room, Undecided};
-use crate::domain::report::{
-    AssessmentReport, GradeReport, Personal, SubmissionReport, TranscodingReport, UserReport,
-};
-use crate::domain::user::{Sealed, UserCommand};
-use crate::domain::values::Patch;
-use crate::domain::{
-    AssessmentId, Course, CourseId, Enrollment, EnrollmentId, Event, Seats, StreamType, User,
-    UserId,
-};
-use crate::event_store::personal::{PersonalField, SubjectKey};
+use crate::domain::{Course, Enrollment, Event, User, UserId};
+use crate::event_store::personal::SubjectKey;
 use crate::event_store::{NewEvent, StreamId};
 
 /// The set of claimed messages, each with what became of it. Stored: never rename.
 pub(super) const INBOX: &str = "inbox";
-/// The set of assessments, each with its course. Stored: never rename.
-const ASSESSMENTS: &str = "assessment";
 /// How new what is known of an object is. Stored: never rename.
 const FRESHNESS: &str = "freshness";
 
 /// Something must be looked up first; the draft knows what.
 #[derive(Debug)]
-struct Missing;
+pub(super) struct Missing;
 
-type Taken<T> = Result<T, Missing>;
-
-/// Events of one message for one stream.
-struct Change {
-    stream: StreamId,
-    course: Option<CourseId>,
-    events: Vec<Event>,
-}
-
-/// What a message comes to.
-enum Verdict {
-    /// These events; none where it says what is known.
-    Accepted(Vec<Change>),
-    Outdated,
-    Refused(Refusal),
-    Waits(Awaited),
-}
+pub(super) type Taken<T> = Result<T, Missing>;
 
 /// See the module.
 pub(super) struct Draft {
@@ -66,7 +37,7 @@ pub(super) struct Draft {
     read: BTreeSet<StreamId>,
     states: HashMap<StreamId, State>,
     /// The keys that decisions stand on, with the value that the slice leaves where it is another one.
-    keys: BTreeMap<Key, Option<String>>,
+    pub(super) keys: BTreeMap<Key, Option<String>>,
     proposals: Vec<(usize, Proposal)>,
     kept: Vec<Kept>,
     settled: Vec<(Uuid, Settle)>,
@@ -202,186 +173,6 @@ impl Draft {
         self.keys.insert(claim, Some(value.to_string()));
     }
 
-    fn verdict(&mut self, reported: &Reported) -> Taken<Verdict> {
-        let stamp = reported.stamp;
-        match &reported.report {
-            Report::User(report) => self.user(report, stamp),
-            Report::Assessment(report) => self.assessment(report, stamp),
-            Report::Submission(report) => self.submission(report),
-            Report::Grade(report) => self.grade(report, stamp),
-            Report::Transcoding(report) => self.transcoding(report, stamp),
-        }
-    }
-
-    fn user(&mut self, report: &UserReport, stamp: Stamp) -> Taken<Verdict> {
-        let id = &report.user;
-        let stream = StreamId::new(StreamType::User, id.as_str());
-        let user = self.user_state(&stream);
-        let (place, freshness) = self.freshness(&format!("user/{id}"));
-        let personal = [&report.display_name, &report.email];
-        let person = personal.iter().any(|patch| matches!(patch, Patch::Set(_)));
-        let person = if person { self.person(id).map(Some) } else { Ok(None) };
-        let (user, before, person) = (user?, freshness?, person?);
-        let mut freshness = before.clone();
-        let mut fresh = |field: &str, kind, patch: &Patch<Personal>| {
-            freshness.newer_patch(field, stamp, seal(person.as_ref(), id, kind, patch))
-        };
-        let display_name = fresh("name", PersonalField::DisplayName, &report.display_name);
-        let email = fresh("email", PersonalField::Email, &report.email);
-        let command = UserCommand {
-            user_id: id.clone(),
-            created: report.created,
-            display_name,
-            email,
-            role: freshness.newer("role", stamp, report.role.clone()),
-            active: freshness.newer("active", stamp, report.active),
-        };
-        let events: Vec<Event> = user.decide(&command).into_iter().map(Event::from).collect();
-        if events.is_empty() && freshness == before {
-            return Ok(Verdict::Outdated);
-        }
-        self.set_freshness(place, &before, &freshness);
-        Ok(Verdict::Accepted(vec![Change { stream, course: None, events }]))
-    }
-
-    fn assessment(&mut self, report: &AssessmentReport, stamp: Stamp) -> Taken<Verdict> {
-        let id = &report.assessment;
-        let owner_key = (ASSESSMENTS, id.to_string());
-        let owner = self.key(&owner_key);
-        let stream = StreamId::new(StreamType::Course, report.course.as_str());
-        let course = self.course_state(&stream);
-        let (place, freshness) = self.freshness(&format!("assessment/{id}"));
-        let (owner, course, before) = (owner?, course?, freshness?);
-        if owner.as_deref().is_some_and(|owner| owner != report.course.as_str()) {
-            return Ok(Verdict::Refused(Refusal::invalid(
-                "courseId",
-                "must be the course that has the assessment already",
-            )));
-        }
-        if course.version == 0 {
-            return Ok(Verdict::Waits(Awaited::Course(report.course.clone())));
-        }
-        let mut freshness = before.clone();
-        let patch = AssessmentPatch {
-            module_id: freshness.newer_patch("module", stamp, report.module.clone()),
-            title: freshness.newer("title", stamp, report.title.clone()),
-            kind: freshness.newer_patch("kind", stamp, report.kind.clone()),
-            max_score: freshness.newer("max_score", stamp, report.max_score),
-            weight: freshness.newer("weight", stamp, report.weight),
-            due_at: freshness.newer_patch("due_at", stamp, report.due_at.clone()),
-            required: freshness.newer("required", stamp, report.required),
-        };
-        let known = owner.is_some();
-        if known && freshness == before {
-            return Ok(Verdict::Outdated);
-        }
-        let events = match course.attach_assessment(id, &patch) {
-            Ok(events) => events.into_iter().map(Event::from).collect(),
-            Err(refusal) => return Ok(Verdict::Refused(refusal)),
-        };
-        self.set_freshness(place, &before, &freshness);
-        self.keys.insert(owner_key, Some(report.course.to_string()));
-        let course = Some(report.course.clone());
-        Ok(Verdict::Accepted(vec![Change { stream, course, events }]))
-    }
-
-    fn submission(&mut self, report: &SubmissionReport) -> Taken<Verdict> {
-        let SubmissionReport { submission, assessment, student, course, submitted_at, attempt } =
-            report;
-        let found = match self.work(assessment, student, course.as_ref())? {
-            Ok(found) => found,
-            Err(verdict) => return Ok(verdict),
-        };
-        let submission =
-            Submission { id: submission.clone(), submitted_at: *submitted_at, attempt: *attempt };
-        let assessment = assessment.clone();
-        let command = EnrollmentCommand::RecordSubmission { assessment, submission };
-        Ok(found.record(student, &command))
-    }
-
-    fn grade(&mut self, report: &GradeReport, stamp: Stamp) -> Taken<Verdict> {
-        let found = match self.work(&report.assessment, &report.student, report.course.as_ref())? {
-            Ok(found) => found,
-            Err(verdict) => return Ok(verdict),
-        };
-        let (place, freshness) =
-            self.freshness(&format!("grade/{}/{}", found.stream.id, report.assessment));
-        let before = freshness?;
-        let mut freshness = before.clone();
-        let newest = freshness.admit("grade", stamp);
-        let grade = Grade {
-            submission_id: report.submission.clone(),
-            score: report.score,
-            max_score: report.max_score,
-            percentage: report.percentage,
-            letter: report.letter.clone(),
-            graded_at: report.graded_at,
-            graded_by: report.graded_by.clone(),
-        };
-        let assessment = report.assessment.clone();
-        let command = EnrollmentCommand::RecordGrade { assessment, grade, newest };
-        let verdict = found.record(&report.student, &command);
-        self.set_freshness(place, &before, &freshness);
-        Ok(match verdict {
-            Verdict::Accepted(changes) if !newest && changes.is_empty() => Verdict::Outdated,
-            verdict => verdict,
-        })
-    }
-
-    fn transcoding(&mut self, report: &TranscodingReport, stamp: Stamp) -> Taken<Verdict> {
-        let key = video_key(&report.video);
-        let mut record = VideoRecord::parse(self.key(&key)?.as_deref());
-        if record.stamp.is_some_and(|known| known >= stamp) {
-            return Ok(Verdict::Outdated);
-        }
-        let courses = record.courses.iter().map(|id| {
-            let stream = StreamId::new(StreamType::Course, id.as_str());
-            let course = self.course_state(&stream);
-            (id.clone(), stream, course)
-        });
-        let courses: Vec<_> = courses.collect();
-        let mut changes = Vec::new();
-        for (id, stream, course) in courses {
-            // A course that is gone, or has no room for it, does not keep the others from hearing of it.
-            let events = course?.record_transcoding(&report.video, &report.result);
-            let events: Vec<Event> =
-                events.unwrap_or_default().into_iter().map(Event::from).collect();
-            changes.push(Change { stream, course: Some(id), events });
-        }
-        record.result = Some(report.result.clone());
-        record.stamp = Some(stamp);
-        self.keys.insert(key, Some(record.to_json()));
-        Ok(Verdict::Accepted(changes))
-    }
-
-    /// The enrollment whose work is reported, with its course; or what the report has to wait for.
-    fn work(
-        &mut self,
-        assessment: &AssessmentId,
-        student: &UserId,
-        named: Option<&CourseId>,
-    ) -> Taken<Result<Work, Verdict>> {
-        let Some(owner) = self.key(&(ASSESSMENTS, assessment.to_string()))? else {
-            return Ok(Err(Verdict::Waits(Awaited::Assessment(assessment.clone()))));
-        };
-        if named.is_some_and(|named| named.as_str() != owner) {
-            return Ok(Err(Verdict::Refused(Refusal::invalid(
-                "courseId",
-                "must be the course that has the assessment",
-            ))));
-        }
-        let Ok(id) = CourseId::parse(&owner, "courseId") else { return Err(Missing) };
-        let enrollment_id = EnrollmentId::of(&id, student);
-        let stream = StreamId::new(StreamType::Enrollment, enrollment_id.as_str());
-        let course = self.course_state(&StreamId::new(StreamType::Course, id.as_str()));
-        let enrollment = self.enrollment_state(&stream);
-        let (course, enrollment) = (course?, enrollment?);
-        if enrollment.version == 0 {
-            return Ok(Err(Verdict::Waits(Awaited::Enrollment(enrollment_id))));
-        }
-        Ok(Ok(Work { id, stream, course, enrollment }))
-    }
-
     fn apply(&mut self, changes: Vec<Change>) -> Vec<NewEvent> {
         let mut new = Vec::new();
         for Change { stream, course, events } in changes {
@@ -402,7 +193,7 @@ impl Draft {
     }
 
     /// The value of a key as the slice leaves it so far. It is asserted from now on.
-    fn key(&mut self, key: &Key) -> Taken<Option<String>> {
+    pub(super) fn key(&mut self, key: &Key) -> Taken<Option<String>> {
         let Some(held) = self.loaded.keys.get(key) else {
             self.needs.keys.insert(key.clone());
             return Err(Missing);
@@ -411,7 +202,7 @@ impl Draft {
         Ok(now.clone().or_else(|| held.clone()))
     }
 
-    fn freshness(&mut self, object: &str) -> (Key, Taken<Freshness>) {
+    pub(super) fn freshness(&mut self, object: &str) -> (Key, Taken<Freshness>) {
         let key = (FRESHNESS, object.to_owned());
         let kept = self.key(&key);
         let parse = |kept: Option<String>| {
@@ -420,14 +211,14 @@ impl Draft {
         (key, kept.map(parse))
     }
 
-    fn set_freshness(&mut self, key: Key, before: &Freshness, after: &Freshness) {
+    pub(super) fn set_freshness(&mut self, key: Key, before: &Freshness, after: &Freshness) {
         if before != after {
             let kept = serde_json::to_string(after).unwrap_or_default(); // of texts and numbers
             self.keys.insert(key, Some(kept));
         }
     }
 
-    fn person(&mut self, id: &UserId) -> Taken<SubjectKey> {
+    pub(super) fn person(&mut self, id: &UserId) -> Taken<SubjectKey> {
         self.loaded.persons.get(id.as_str()).cloned().ok_or_else(|| {
             self.needs.persons.insert(id.to_string());
             Missing
@@ -448,21 +239,21 @@ impl Draft {
         Ok(state)
     }
 
-    fn course_state(&mut self, stream: &StreamId) -> Taken<Arc<Course>> {
+    pub(super) fn course_state(&mut self, stream: &StreamId) -> Taken<Arc<Course>> {
         match self.read(stream)? {
             State::Course(course) => Ok(course),
             State::Enrollment(_) | State::User(_) => Err(Missing),
         }
     }
 
-    fn enrollment_state(&mut self, stream: &StreamId) -> Taken<Arc<Enrollment>> {
+    pub(super) fn enrollment_state(&mut self, stream: &StreamId) -> Taken<Arc<Enrollment>> {
         match self.read(stream)? {
             State::Enrollment(enrollment) => Ok(enrollment),
             State::Course(_) | State::User(_) => Err(Missing),
         }
     }
 
-    fn user_state(&mut self, stream: &StreamId) -> Taken<Arc<User>> {
+    pub(super) fn user_state(&mut self, stream: &StreamId) -> Taken<Arc<User>> {
         match self.read(stream)? {
             State::User(user) => Ok(user),
             State::Course(_) | State::Enrollment(_) => Err(Missing),
@@ -507,38 +298,6 @@ impl Draft {
     }
 }
 
-/// The enrollment that a report is about.
-struct Work {
-    id: CourseId,
-    stream: StreamId,
-    course: Arc<Course>,
-    enrollment: Arc<Enrollment>,
-}
-
-impl Work {
-    fn record(&self, student: &UserId, command: &EnrollmentCommand) -> Verdict {
-        let room = Room {
-            id: &self.id,
-            course: &self.course,
-            seats: &Seats::default(), // reports of work move no seat
-            enrollment: &|_| Some(&self.enrollment),
-        };
-        match room.record(student, command) {
-            Ok(changes) => {
-                let events = changes.enrollments.into_iter().flat_map(|(_, events)| events);
-                let events: Vec<Event> = events.map(Event::from).collect();
-                if events.is_empty() {
-                    return Verdict::Accepted(Vec::new());
-                }
-                let (stream, course) = (self.stream.clone(), Some(self.id.clone()));
-                Verdict::Accepted(vec![Change { stream, course, events }])
-            }
-            Err(Undecided::Refused(refusal)) => Verdict::Refused(refusal),
-            Err(Undecided::Needs(_)) => Verdict::Refused(Refusal::NotEnrolled), // it was given
-        }
-    }
-}
-
 impl State {
     fn apply(&mut self, event: Event) {
         match (self, event) {
@@ -549,18 +308,5 @@ impl State {
             (Self::User(user), Event::User(event)) => Arc::make_mut(user).apply(event),
             _ => {} // no decision gives a stream events of another kind
         }
-    }
-}
-
-fn seal(
-    person: Option<&SubjectKey>,
-    id: &UserId,
-    field: PersonalField,
-    patch: &Patch<Personal>,
-) -> Patch<Sealed> {
-    match (patch, person) {
-        (Patch::Set(text), Some(key)) => Patch::Set(key.seal(id, field, &text.0)),
-        (Patch::Clear, _) => Patch::Clear,
-        (Patch::Keep, _) | (Patch::Set(_), None) => Patch::Keep,
     }
 }

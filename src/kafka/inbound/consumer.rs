@@ -12,30 +12,26 @@
 //! paused. Price: fetching and appending overlap only as far as the client fetches ahead. What would change our mind:
 //! an append that takes longer than the fetch before it.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
-use rdkafka::statistics::Statistics;
-use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use sqlx::PgPool;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::places::{Found, Partition, Probe, record_of};
+use super::places::{Partition, Probe, record_of};
+use super::seat::Seat;
 use super::translate::translate;
-use crate::commands::intake::{Incoming, Intake, IntakeError, MAX_SLICE, Origin, Places};
-use crate::event_store::offsets::{self, StoredOffset};
-use crate::kafka::client::{Connection, Log, chain};
+use crate::commands::intake::{Incoming, Intake, IntakeError, MAX_SLICE, Origin};
+use crate::kafka::client::{Connection, chain};
 use crate::kafka::topics::{self, InboundTopic, TopicError, TopicNames, TopicSettings};
 
 /// The most bytes of values of one slice, beyond its first record.
@@ -46,7 +42,6 @@ const IDLE_POLL: Duration = Duration::from_millis(100);
 const PING_EVERY: Duration = Duration::from_secs(5);
 /// How often red partitions are looked at again, and what Kafka keeps of the group is brought up to date.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LAST_BACKOFF: Duration = Duration::from_secs(2);
 
@@ -91,17 +86,17 @@ pub struct Inbound {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    pool: PgPool,
-    intake: Intake,
+pub(super) struct Shared {
+    pub(super) pool: PgPool,
+    pub(super) intake: Intake,
     config: InboundConfig,
-    names: TopicNames,
-    status: watch::Sender<InboundStatus>,
+    pub(super) names: TopicNames,
+    pub(super) status: watch::Sender<InboundStatus>,
 }
 
 /// Why the consumer has to begin anew.
 #[derive(Debug, thiserror::Error)]
-enum End {
+pub(super) enum End {
     #[error(transparent)]
     Topics(#[from] TopicError),
     #[error("Kafka cannot be reached")]
@@ -151,7 +146,7 @@ impl Shared {
         Ok(worked.unwrap_or(Err(KafkaError::Canceled))?)
     }
 
-    fn running(&self) {
+    pub(super) fn running(&self) {
         self.status.send_if_modified(|status| {
             let news = status.state != InboundState::Running;
             if news {
@@ -162,7 +157,7 @@ impl Shared {
         });
     }
 
-    fn down(&self, why: &str) {
+    pub(super) fn down(&self, why: &str) {
         self.status.send_if_modified(|status| {
             let state = InboundState::Down { why: why.to_owned() };
             let news = status.state != state;
@@ -328,6 +323,7 @@ impl Member {
         }
         if paused && seat.held().generation == generation {
             // What the pausing has dropped is fetched again from where the partitions stand.
+            let _ = self.consumer.assignment().and_then(|all| self.consumer.resume(&all));
             seat.held().placed = false;
         }
     }
@@ -380,163 +376,6 @@ impl Member {
             && let Err(error) = self.consumer.commit(&list, mode)
         {
             tracing::debug!(%error, "the group's offsets were not committed");
-        }
-    }
-}
-
-/// What a member holds: the partitions that the group gave it, and where they stand.
-struct Seat {
-    shared: Arc<Shared>,
-    runtime: Handle,
-    probe: Probe,
-    held: Mutex<Held>,
-    /// The ends of the partitions, as the client has last heard.
-    highs: Mutex<BTreeMap<Partition, i64>>,
-}
-
-#[derive(Default)]
-struct Held {
-    /// Changes whenever partitions come, go or are placed anew.
-    generation: u64,
-    partitions: Vec<Partition>,
-    /// Whether the client reads them from where they stand.
-    placed: bool,
-    places: Places,
-    lows: BTreeMap<Partition, i64>,
-    red: BTreeMap<Partition, String>,
-    red_since: BTreeMap<Partition, Option<DateTime<Utc>>>,
-    told: Places,
-}
-
-impl Seat {
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn stored(&self) -> Result<HashMap<Partition, StoredOffset>, String> {
-        let found = offsets::find(&self.shared.pool, self.shared.intake.group());
-        match self.runtime.block_on(async { timeout(DATABASE_TIMEOUT, found).await }) {
-            Ok(Ok(stored)) => Ok(stored),
-            Ok(Err(error)) => Err(chain(&IntakeError::from(error))),
-            Err(_) => Err("the database does not answer".to_owned()),
-        }
-    }
-
-    /// Reads the partitions from where they stand. One that does not fit its place stands still.
-    fn place(&self, consumer: &BaseConsumer<Self>) {
-        let partitions = self.held().partitions.clone();
-        let placed = self.stored().and_then(|stored| {
-            let found = self.probe.look(&partitions, &stored);
-            Ok((found.map_err(|error| chain(&End::Kafka(error)))?, stored))
-        });
-        let mut list = TopicPartitionList::new();
-        let mut held = self.held();
-        held.generation += 1;
-        match placed {
-            Ok((found, stored)) => {
-                held.places = found.iter().map(|(at, found)| (at.clone(), found.next)).collect();
-                held.lows = found.iter().map(|(at, found)| (at.clone(), found.low)).collect();
-                let red =
-                    |(at, found): (&Partition, &Found)| Some((at.clone(), found.red.clone()?));
-                let red: BTreeMap<Partition, String> = found.iter().filter_map(red).collect();
-                for (partition, why) in &red {
-                    if !held.red.contains_key(partition) {
-                        tracing::error!(topic = partition.0, partition = partition.1, "{why}");
-                    }
-                }
-                let since = |at: &Partition| stored.get(at).map(|stored| stored.updated_at);
-                held.red_since = red.keys().map(|at| (at.clone(), since(at))).collect();
-                for (partition, found) in found.iter().filter(|(_, found)| found.red.is_none()) {
-                    let topic = self.shared.names.prefixed(&partition.0);
-                    let from = found.next.map_or(Offset::Beginning, Offset::Offset);
-                    let _ = list.add_partition_offset(&topic, partition.1, from);
-                }
-                held.red = red;
-                held.placed = true;
-                let mut highs = self.highs.lock().unwrap_or_else(PoisonError::into_inner);
-                highs.extend(found.into_iter().map(|(at, found)| (at, found.high)));
-            }
-            Err(why) => {
-                held.placed = false;
-                self.shared.down(&why);
-            }
-        }
-        if let Err(error) = consumer.assign(&list) {
-            held.placed = false;
-            self.shared.down(&chain(&End::Kafka(error)));
-        }
-        let placed = held.placed;
-        drop(held);
-        if placed {
-            self.shared.running();
-        }
-        self.show();
-    }
-
-    fn show(&self) {
-        let held = self.held();
-        let highs = self.highs.lock().unwrap_or_else(PoisonError::into_inner);
-        let lag = held.partitions.iter().map(|partition| {
-            let next = held.places.get(partition).copied().flatten();
-            let next = next.or_else(|| held.lows.get(partition).copied());
-            let lag = highs.get(partition).zip(next).map(|(high, next)| (high - next).max(0));
-            (partition.clone(), lag)
-        });
-        let (lag, red) = (lag.collect(), held.red.clone());
-        self.shared.status.send_if_modified(|status| {
-            let news = status.lag != lag || status.red != red;
-            status.lag = lag;
-            status.red = red;
-            news
-        });
-    }
-}
-
-impl ClientContext for Seat {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        Log.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        Log.error(error, reason);
-    }
-
-    fn stats(&self, statistics: Statistics) {
-        let mut highs = self.highs.lock().unwrap_or_else(PoisonError::into_inner);
-        for (topic, partitions) in &statistics.topics {
-            let Some(topic) = self.shared.names.unprefixed(topic) else { continue };
-            for (partition, figures) in &partitions.partitions {
-                if figures.hi_offset >= 0 {
-                    highs.insert((topic.to_owned(), *partition), figures.hi_offset);
-                }
-            }
-        }
-    }
-}
-
-impl ConsumerContext for Seat {
-    /// Called by the thread that polls, so nothing of ours is under way. The protocol is the eager one: all partitions
-    /// are given at once and taken at once.
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        what: RDKafkaRespErr,
-        partitions: &mut TopicPartitionList,
-    ) {
-        let names = &self.shared.names;
-        let given = what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-        let elements = partitions.elements();
-        let known = elements.iter().filter(|_| given).filter_map(|element| {
-            Some((names.unprefixed(element.topic())?.to_owned(), element.partition()))
-        });
-        let generation = self.held().generation + 1;
-        *self.held() = Held { generation, partitions: known.collect(), ..Held::default() };
-        if given {
-            tracing::info!(partitions = partitions.count(), "partitions were assigned");
-            self.place(consumer);
-        } else {
-            let _ = consumer.unassign();
-            self.show();
         }
     }
 }

@@ -160,7 +160,8 @@ impl Probe {
                         !matches!(at, Some(Offset::Offset(at)) if at > *offset)
                     });
                 }
-                Some(Err(error)) => return Err(error),
+                // Told by the client of its past, perhaps; the deadline tells whether Kafka is away now.
+                Some(Err(error)) => tracing::debug!(%error, "a look at the partitions stumbled"),
                 None => {}
             }
         }
