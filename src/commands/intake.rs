@@ -304,15 +304,37 @@ impl Intake {
         Ok(previews.map(|(place, effect)| Preview { effect, events: events(place) }).collect())
     }
 
-    /// Takes kept messages away for good. Returns those that were there.
+    /// Takes dead letters away for good, with their content. Returns those that were there.
     pub async fn discard(
         &self,
-        kept: &[(Uuid, Settle)],
+        letters: &[Uuid],
         by: &str,
         reason: &str,
     ) -> Result<Vec<Uuid>, IntakeError> {
-        let mut settled = kept.to_vec();
-        self.settle(&mut settled, Vec::new(), Some((by.to_owned(), Some(reason.to_owned())))).await
+        let mut settled: Vec<(Uuid, Settle)> =
+            letters.iter().map(|id| (*id, Settle::Discarded)).collect();
+        self.settle(&mut settled, &mut Vec::new(), Some((by.to_owned(), Some(reason.to_owned()))))
+            .await
+    }
+
+    /// Takes parked messages away for good: each becomes a dead letter, so that it is known what became of it, and that
+    /// is discarded. Returns those that were there.
+    ///
+    /// # Errors
+    /// Between the two steps they are dead letters that nobody has seen to; nothing is lost.
+    pub async fn discard_parked(
+        &self,
+        parked: Vec<(Uuid, Kept)>,
+        by: &str,
+        reason: &str,
+    ) -> Result<Vec<Uuid>, IntakeError> {
+        let mut dead = parked;
+        let mut settled: Vec<(Uuid, Settle)> =
+            dead.iter().map(|(id, _)| (*id, Settle::Unparked)).collect();
+        let taken = self.settle(&mut settled, &mut dead, None).await?;
+        let letters: Vec<Uuid> = dead.iter().map(|(_, kept)| kept.id).collect();
+        self.discard(&letters, by, reason).await?;
+        Ok(taken)
     }
 
     /// Forgets claims that are older than `age`. Returns how many.
@@ -321,16 +343,16 @@ impl Intake {
     }
 
     /// Parked messages that waited for too long become dead letters. Returns how many.
-    pub async fn expire(&self, parked: Vec<(Uuid, Kept)>) -> Result<usize, IntakeError> {
+    pub async fn expire(&self, mut parked: Vec<(Uuid, Kept)>) -> Result<usize, IntakeError> {
         let mut settled: Vec<(Uuid, Settle)> =
             parked.iter().map(|(id, _)| (*id, Settle::Unparked)).collect();
-        Ok(self.settle(&mut settled, parked, None).await?.len())
+        Ok(self.settle(&mut settled, &mut parked, None).await?.len())
     }
 
     async fn settle(
         &self,
         settled: &mut Vec<(Uuid, Settle)>,
-        mut dead: Vec<(Uuid, Kept)>,
+        dead: &mut Vec<(Uuid, Kept)>,
         by: Option<(String, Option<String>)>,
     ) -> Result<Vec<Uuid>, IntakeError> {
         loop {
@@ -424,7 +446,8 @@ enum Sliced {
 }
 
 impl Incoming {
-    fn id(&self) -> Uuid {
+    /// The id under which it was kept; nil where it was not.
+    pub(super) fn id(&self) -> Uuid {
         match self.origin {
             Origin::Topic => Uuid::nil(),
             Origin::Parked(id) | Origin::DeadLetter(id) => id,

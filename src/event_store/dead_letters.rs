@@ -79,10 +79,11 @@ pub async fn last(executor: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(last).fetch_one(executor).await
 }
 
-/// Those with these ids.
-pub async fn find(pool: &PgPool, ids: &[Uuid]) -> Result<Vec<DeadLetter>, sqlx::Error> {
-    let sql = format!("SELECT {COLUMNS} FROM dead_letters WHERE id = ANY ($1) ORDER BY number");
-    sqlx::query(&sql).bind(ids).fetch_all(pool).await?.iter().map(read).collect()
+/// Those with these ids, in order; of each value at most the first `cut` bytes.
+pub async fn find(pool: &PgPool, ids: &[Uuid], cut: i32) -> Result<Vec<DeadLetter>, sqlx::Error> {
+    let columns = COLUMNS.replace(" value,", " substring(value from 1 for $2) AS value,");
+    let sql = format!("SELECT {columns} FROM dead_letters WHERE id = ANY ($1) ORDER BY number");
+    sqlx::query(&sql).bind(ids).bind(cut).fetch_all(pool).await?.iter().map(read).collect()
 }
 
 /// Which dead letters.

@@ -56,10 +56,11 @@ pub async fn older_than(
     sqlx::query(&sql).bind(age).bind(limit).fetch_all(pool).await?.iter().map(read).collect()
 }
 
-/// Those with these ids.
-pub async fn find(pool: &PgPool, ids: &[Uuid]) -> Result<Vec<Parked>, sqlx::Error> {
-    let sql = sql("id = ANY ($1)");
-    sqlx::query(&sql).bind(ids).bind(i64::MAX).fetch_all(pool).await?.iter().map(read).collect()
+/// Those with these ids, in order; of each value at most the first `cut` bytes.
+pub async fn find(pool: &PgPool, ids: &[Uuid], cut: i32) -> Result<Vec<Parked>, sqlx::Error> {
+    let columns = COLUMNS.replace(" value", " substring(value from 1 for $2) AS value");
+    let sql = format!("SELECT {columns} FROM parked_messages WHERE id = ANY ($1) ORDER BY number");
+    sqlx::query(&sql).bind(ids).bind(cut).fetch_all(pool).await?.iter().map(read).collect()
 }
 
 /// A page of kept messages, by their numbers.
