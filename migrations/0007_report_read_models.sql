@@ -67,6 +67,7 @@ CREATE TABLE assessments_v1_g1 (
     required      boolean          NOT NULL,
     PRIMARY KEY (course_id, assessment_id)
 );
+CREATE INDEX assessments_v1_g1_assessment ON assessments_v1_g1 (assessment_id);
 CREATE VIEW assessments_v1 AS SELECT * FROM assessments_v1_g1;
 
 -- The collation of user_id is that of subject_keys, which it is joined with.

@@ -28,7 +28,7 @@ enum Command {
     },
     /// Builds read models again from the whole log. Readers see the old rows until it is done.
     #[command(
-        after_help = "Example:\n  course-service projections rebuild courses_v2 enrollments_v2"
+        after_help = "Example:\n  course-service projections rebuild courses_v2 enrollments_v3"
     )]
     Rebuild {
         /// Which, as `list` names them.

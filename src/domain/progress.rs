@@ -78,7 +78,9 @@ impl Room<'_> {
             return Ok(Changes::default());
         }
         let mut after = enrollment.clone();
-        events.iter().for_each(|event| after.apply(event.clone()));
+        for event in &events {
+            after.apply(event.clone());
+        }
         if let Some(final_score) = self.course.completes(&after) {
             events.extend(after.decide(&EnrollmentCommand::Complete { final_score })?);
         }

@@ -135,9 +135,12 @@ impl User {
         }
         events
             .extend(role.map(|role| UserEvent::UserRoleChanged { user_id: user_id.clone(), role }));
-        events.extend(active.map(|active| match active {
-            true => UserEvent::UserReactivated { user_id },
-            false => UserEvent::UserDeactivated { user_id },
+        events.extend(active.map(|active| {
+            if active {
+                UserEvent::UserReactivated { user_id }
+            } else {
+                UserEvent::UserDeactivated { user_id }
+            }
         }));
         events
     }

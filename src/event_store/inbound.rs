@@ -219,7 +219,7 @@ impl InboundLog {
             kept.iter().map(|message| headers_json(&message.record.headers)).collect();
         let headers = headers.map_err(|error| sqlx::Error::Encode(error.into()))?;
         let records = || kept.iter().map(|message| &message.record);
-        let numbers: Vec<String> = (1..=41).map(|number| format!("${number}")).collect();
+        let numbers: Vec<String> = (1..=43).map(|number| format!("${number}")).collect();
         let sql = format!("SELECT * FROM append_inbound({})", numbers.join(","));
         let query = sqlx::query(&sql)
             .bind(&chain.read_type)

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, Result, SelectionField, SimpleObject};
 use chrono::{DateTime, Utc};
 
-use super::loader::{AssessmentsKey, load};
+use super::course::visible_course;
+use super::loader::{AssessmentKey, AssessmentsKey, load};
+use crate::domain::AssessmentId;
 use crate::domain::course::Assessment as State;
 use crate::projections::assessments::AssessmentRow;
 
 /// An assessment of the assessment service. What is known of it here is a copy, and null until it was reported.
 #[derive(Debug, Clone, SimpleObject)]
-#[graphql(unresolvable = "id")]
 pub(super) struct Assessment {
     /// The id that the assessment service gave it.
     id: ID,
@@ -81,6 +82,15 @@ impl Assessment {
             required: Some(state.required),
         }
     }
+}
+
+/// The assessment with this id: of one of a course that the caller does not see no more than the id.
+pub(super) async fn referenced_assessment(ctx: &Context<'_>, id: &str) -> Result<Assessment> {
+    let Ok(lawful) = AssessmentId::parse(id, "id") else { return Ok(Assessment::unknown(id)) };
+    let row = load(ctx, AssessmentKey(lawful.to_string())).await?;
+    let Some(row) = row else { return Ok(Assessment::unknown(id)) };
+    let seen = visible_course(ctx, &row.course_id).await?;
+    Ok(seen.map_or_else(|| Assessment::unknown(id), |_| Assessment::from_row(&row)))
 }
 
 /// Whether more of an assessment is asked for than what is known without reading.

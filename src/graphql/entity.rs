@@ -2,6 +2,7 @@
 
 use async_graphql::{Context, ID, Object, Result};
 
+use super::assessment::{Assessment, referenced_assessment};
 use super::context::caller;
 use super::course::{Course, visible_course};
 use super::enrollment::{Enrollment, visible_enrollment};
@@ -41,6 +42,13 @@ impl Entities {
             Ok(id) => visible_enrollment(ctx, &id).await,
             Err(_) => Ok(None),
         }
+    }
+
+    /// Whatever has an id may be an assessment of somewhere.
+    #[graphql(entity)]
+    async fn assessment(&self, ctx: &Context<'_>, id: ID) -> Result<Assessment> {
+        caller(ctx)?;
+        referenced_assessment(ctx, &id).await
     }
 
     /// Whoever has an id is a user.

@@ -84,6 +84,10 @@ key! {
 }
 
 key! {
+    /// An assessment by id.
+    AssessmentKey
+}
+key! {
     /// The assessments of a course.
     AssessmentsKey
 }
@@ -198,6 +202,17 @@ impl Loader<WaitlistKey> for ReadModels {
         let ids: Vec<&str> = keys.iter().map(|key| key.0.as_str()).collect();
         let places = enrollments::waitlist_positions(&self.pool, &ids).await?;
         Ok(places.into_iter().map(|(id, place)| (WaitlistKey(id), place)).collect())
+    }
+}
+
+impl Loader<AssessmentKey> for ReadModels {
+    type Value = AssessmentRow;
+    type Error = Arc<sqlx::Error>;
+
+    async fn load(&self, keys: &[AssessmentKey]) -> Loaded<AssessmentKey, AssessmentRow> {
+        let ids: Vec<&str> = keys.iter().map(|key| key.0.as_str()).collect();
+        let rows = assessments::find_many(&self.pool, &ids).await?;
+        Ok(rows.into_iter().map(|row| (AssessmentKey(row.assessment_id.clone()), row)).collect())
     }
 }
 

@@ -86,7 +86,8 @@ impl User {
                 if let Some(position) = since {
                     settle(ctx, position).await?;
                 }
-                let (teacher, student) = (actor.id.clone(), self.id.to_string());
+                let Ok(student) = UserId::parse(&self.id, "id") else { return Ok(false) };
+                let (teacher, student) = (actor.id.clone(), student.to_string());
                 Ok(load(ctx, StudentOfKey { teacher, student }).await?.is_some())
             }
         }
@@ -95,6 +96,14 @@ impl User {
     /// What is known of the user, where the caller may know it and something is.
     async fn profile(&self, ctx: &Context<'_>) -> Result<Option<Arc<Profile>>> {
         if !self.shows_profile(ctx).await? {
+            return Ok(None);
+        }
+        self.known(ctx).await
+    }
+
+    async fn known(&self, ctx: &Context<'_>) -> Result<Option<Arc<Profile>>> {
+        // A gateway may refer to anything. Nobody has an id that breaks the rules.
+        if UserId::parse(&self.id, "id").is_err() {
             return Ok(None);
         }
         load(ctx, UserKey(self.id.to_string())).await
@@ -128,7 +137,7 @@ impl User {
     #[graphql(shareable)]
     async fn display_name(&self, ctx: &Context<'_>) -> Result<Option<String>> {
         let profile = match self.way {
-            Way::Teacher => load(ctx, UserKey(self.id.to_string())).await?,
+            Way::Teacher => self.known(ctx).await?,
             Way::Student | Way::Id(_) => self.profile(ctx).await?,
         };
         Ok(profile.and_then(|user| user.display_name.as_ref().map(|name| name.0.clone())))

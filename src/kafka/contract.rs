@@ -171,8 +171,8 @@ fn told(event: &Event) -> Vec<Told<'_>> {
             | EnrollmentEvent::GradeRevised { .. }
             | EnrollmentEvent::EnrollmentCompleted { .. } => vec![],
         },
-        Event::Seats(_) => vec![], // an inner boundary, nobody else's business
-        Event::User(_) => vec![],  // of another service, and personal data
+        // An inner boundary, nobody else's business; of another service, and personal data.
+        Event::Seats(_) | Event::User(_) => vec![],
     }
 }
 

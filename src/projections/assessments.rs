@@ -177,6 +177,12 @@ impl Projection for Assessments {
     }
 }
 
+/// The assessments with these ids. An assessment is of one course: the write side sees to that.
+pub async fn find_many(pool: &PgPool, ids: &[&str]) -> sqlx::Result<Vec<AssessmentRow>> {
+    let sql = format!("SELECT * FROM {VIEW} WHERE assessment_id = ANY ($1)");
+    sqlx::query_as(&sql).bind(ids).fetch_all(pool).await
+}
+
 /// The assessments of these courses: of each course what is due first comes first, what is never due last, and equal
 /// ones by id.
 pub async fn of_courses(pool: &PgPool, courses: &[&str]) -> sqlx::Result<Vec<AssessmentRow>> {

@@ -120,7 +120,7 @@ async fn wrong_usage_is_exit_code_2() {
     assert_usage(&run(&["events", "--course", "no id!"], &[]).await, &["--course"]);
     let settings = Settings::new().await;
     let rebuild = settings.run(&["projections", "rebuild", "nonsense"]).await;
-    assert_usage(&rebuild, &["nonsense", "courses_v2", "enrollments_v2"]);
+    assert_usage(&rebuild, &["nonsense", "courses_v2", "enrollments_v3"]);
 }
 
 #[tokio::test]
@@ -252,12 +252,12 @@ async fn read_models_are_listed_and_rebuilt() {
     eventually("the read models are there", async || {
         let list = settings.run(&["projections", "list", "--json"]).await;
         let list: Vec<Value> = serde_json::from_str(&list.stdout).unwrap();
-        assert_eq!(list.len(), 4);
+        assert_eq!(list.len(), 6);
         list.iter().all(|one| one["lag"] == 0 && one["position"] != 0 && one["generation"] == 1)
     })
     .await;
     let list = settings.run(&["projections", "list"]).await;
-    assert_eq!(list.stdout.lines().count(), 5, "{list:?}");
+    assert_eq!(list.stdout.lines().count(), 7, "{list:?}");
     sqlx::query("UPDATE courses_v2_g1 SET title = 'wrong'").execute(&pool).await.unwrap();
     let rebuilt = settings.run(&["projections", "rebuild", "courses_v2", "modules_v2"]).await;
     assert_eq!(rebuilt.code, Some(0), "{rebuilt:?}");

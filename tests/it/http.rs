@@ -102,7 +102,14 @@ async fn the_metrics_count_commands_by_outcome_and_show_the_lag() {
     ] {
         assert_eq!(value(&metrics, name), Some(expected), "{name} in {metrics}");
     }
-    for projection in ["courses_v2", "modules_v2", "module_items_v1", "enrollments_v2"] {
+    for projection in [
+        "courses_v2",
+        "modules_v2",
+        "module_items_v2",
+        "enrollments_v3",
+        "assessments_v1",
+        "users_v1",
+    ] {
         let lag = format!("course_service_projection_lag_events{{projection=\"{projection}\"}}");
         eventually("the read models have caught up", async || {
             value(&get(&app, "/metrics").await.1, &lag) == Some(0)

@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use course_service::app::database;
 use course_service::domain::course::{
-    CourseAction, CoursePatch, ItemKind, ItemPatch, NewItem, PublicationState,
+    CourseAction, CourseEvent, CoursePatch, ItemKind, ItemPatch, NewItem, PublicationState,
 };
+use course_service::domain::enrollment::Grade;
+use course_service::domain::user::UserEvent;
 use course_service::domain::values::Patch;
 use course_service::domain::{
-    Course, CourseId, Enrollment, EnrollmentId, ItemId, ModuleId, Seats, StreamType, UserId,
+    Course, CourseId, Enrollment, EnrollmentId, ItemId, ModuleId, Seats, StreamType, User, UserId,
+    VideoId,
 };
 use course_service::event_store::stream::Streams;
 use course_service::event_store::wake::Head;
@@ -26,9 +29,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::instance::{Instance, Proxy, waits_for_a_lock, whole_log};
+use crate::reported::{Work, assessment, attached, grade, user};
 use crate::support;
 
-const TABLES: [&str; 4] = ["courses_v2", "modules_v2", "module_items_v1", "enrollments_v2"];
+const TABLES: [&str; 6] =
+    ["courses_v2", "modules_v2", "module_items_v2", "enrollments_v3", "assessments_v1", "users_v1"];
 
 /// Every row of every read model, as text.
 async fn tables(pool: &PgPool) -> HashMap<&'static str, Vec<String>> {
@@ -117,12 +122,73 @@ async fn items(instance: &Instance, course: &CourseId, what: u64) {
     let state = Patch::Set(PublicationState::Unpublished);
     let patch = ItemPatch { state, ..ItemPatch::default() };
     change(CourseAction::UpdateItem { item_id: item_ids[1].clone(), patch }).await;
+    videos(instance, course, &module_id, &item_ids).await;
     let last = match what {
         0 => CourseAction::RemoveModule { module_id },
         1 => CourseAction::RemoveItem { item_id: item_ids[0].clone() },
         _ => CourseAction::ReorderItems { module_id, item_ids },
     };
     change(last).await;
+}
+
+/// What became of the videos of items.
+async fn videos(instance: &Instance, course: &CourseId, module: &ModuleId, items: &[ItemId]) {
+    let events = items.iter().zip([0.1 + 0.2, 1e-7, 3e17]).flat_map(|(item, seconds)| {
+        let video_id = VideoId::parse("v", "id").unwrap();
+        let (module_id, item_id) = (module.clone(), item.clone());
+        let failed = CourseEvent::VideoTranscodingFailed {
+            module_id: module_id.clone(),
+            item_id: item_id.clone(),
+            video_id: video_id.clone(),
+            reason: Some("no \"audio\"".to_owned()),
+        };
+        let ready = CourseEvent::VideoTranscoded {
+            module_id,
+            item_id,
+            video_id,
+            playback_url: None,
+            duration_seconds: Some(seconds),
+            thumbnail_url: None,
+            renditions: Vec::new(),
+        };
+        [failed, ready]
+    });
+    instance.report(course.as_str(), events.collect()).await;
+}
+
+/// Assessments, submissions and grades of a course, and users: in whatever order.
+async fn reports(instance: &Instance, course: &CourseId, number: u64) {
+    let course = course.as_str();
+    for round in 0..2 {
+        for student in ["s0", "s1"] {
+            let work = Work::of(student, course);
+            let score = Grade { max_score: Some(3.0), ..grade(0.1 + 0.2) };
+            let quiz = format!("quiz-{}", (number + round) % 3);
+            let events = vec![
+                work.graded(&quiz, score.clone()),
+                work.submitted(&quiz, &format!("z-{round}"), "2026-11-03T10:00:00.123456789Z"),
+                work.submitted(&quiz, "a", &format!("2026-11-0{}T10:00:00Z", 9 - round)),
+                work.regraded(&quiz, Grade { percentage: Some(1.0 / 3.0), ..score }, round == 0),
+            ];
+            instance.work(student, course, events).await;
+            let profile = instance.named(student, &format!("Student {number}")).await;
+            let away = UserEvent::UserDeactivated { user_id: user(student) };
+            instance.user(student, vec![profile, away]).await;
+        }
+        let changed = CourseEvent::AssessmentChanged {
+            assessment_id: assessment("quiz-1"),
+            shown_in: Vec::new(),
+            module_id: None,
+            title: None,
+            kind: Some(None),
+            max_score: Some(1.0 / 3.0),
+            weight: None,
+            due_at: Some("2026-11-03T10:00:00.123456789Z".parse().ok()),
+            required: Some(false),
+        };
+        let again = attached(&format!("quiz-{}", round + 1), 0.1 + 0.2);
+        instance.report(course, vec![again, changed]).await;
+    }
 }
 
 /// Something of everything: courses, modules, enrollments, withdrawals, promotions, renames, deletions.
@@ -155,6 +221,7 @@ async fn workload(instance: &Instance, from: u64, to: u64) {
             instance.course(&course, None, action).await.unwrap();
         }
         items(instance, &course, next(4)).await;
+        reports(instance, &course, number).await;
         let patch = CoursePatch {
             capacity: Patch::Set(capacity + 1),
             passing_score: Patch::Set(0.1 + 0.2),
@@ -305,7 +372,7 @@ async fn a_row_that_cannot_be_written_stops_that_projection_alone_until_it_is_me
     support::eventually("the projection stops", async || stopped("courses_v2")).await;
     instance.enroll(&course, "s1", false).await.unwrap();
     let head = log::head(pool).await.unwrap().position.number;
-    for name in ["modules_v2", "module_items_v1", "enrollments_v2"] {
+    for name in &TABLES[1..] {
         support::eventually(name, async || position(pool, name).await == head).await;
         assert!(!stopped(name), "{name}");
     }
@@ -372,7 +439,7 @@ async fn waiting_for_a_position_ends_when_every_read_model_is_there_or_says_why_
     for (number, runner) in runners(&checkpoints).iter().enumerate() {
         runner.step(pool).await.unwrap();
         let waited = checkpoints.wait_for(head, short).await;
-        assert_eq!(waited.is_ok(), number == 3, "all but {} are there", 3 - number);
+        assert_eq!(waited.is_ok(), number == 5, "all but {} are there", 5 - number);
     }
     let foreign = Position { epoch: head.epoch + 1, number: 0 };
     let waited = checkpoints.wait_for(foreign, Duration::from_secs(30)).await;
@@ -416,7 +483,7 @@ async fn a_zombie_with_the_checkpoint_in_its_hand_is_fenced() {
 }
 
 /// A story of every stored event, as its first version was written.
-const STORY: [(StreamType, &str); 32] = [
+const STORY: [(StreamType, &str); 45] = [
     (StreamType::Course, "CourseCreated"),
     (StreamType::Seats, "SeatsDefined"),
     (StreamType::Course, "ModuleRemoved"),
@@ -440,6 +507,19 @@ const STORY: [(StreamType, &str); 32] = [
     (StreamType::Seats, "SeatWaitlisted"),
     (StreamType::Enrollment, "StudentWaitlisted"),
     (StreamType::Enrollment, "ModuleItemCompleted"),
+    (StreamType::User, "UserProfileChanged"),
+    (StreamType::User, "UserRegistered"),
+    (StreamType::User, "UserRoleChanged"),
+    (StreamType::User, "UserDeactivated"),
+    (StreamType::User, "UserReactivated"),
+    (StreamType::Course, "AssessmentAttached"),
+    (StreamType::Course, "AssessmentChanged"),
+    (StreamType::Course, "VideoTranscodingFailed"),
+    (StreamType::Course, "VideoTranscoded"),
+    (StreamType::Enrollment, "SubmissionRecorded"),
+    (StreamType::Enrollment, "GradeRecorded"),
+    (StreamType::Enrollment, "GradeRevised"),
+    (StreamType::Enrollment, "EnrollmentCompleted"),
     (StreamType::Seats, "WaitlistLeft"),
     (StreamType::Seats, "SeatReleased"),
     (StreamType::Course, "CourseDetailsChanged"),
@@ -463,8 +543,11 @@ async fn the_first_version_of_every_event_is_read_by_everything_that_reads() {
         let payload = std::fs::read_to_string(fixtures.join(format!("{name}.v1.json"))).unwrap();
         let sequence = sequences.entry(stream).or_default();
         *sequence += 1;
-        let id =
-            if stream == StreamType::Enrollment { enrollment.as_str() } else { course.as_str() };
+        let id = match stream {
+            StreamType::Course | StreamType::Seats => course.as_str(),
+            StreamType::Enrollment => enrollment.as_str(),
+            StreamType::User => student.as_str(),
+        };
         sqlx::query(
             "INSERT INTO events VALUES ($1, $2, $3, $4, '1', $5::jsonb, '{}', $6, 0, now(), $7, $8, true, $9)",
         )
@@ -476,24 +559,25 @@ async fn the_first_version_of_every_event_is_read_by_everything_that_reads() {
         .bind(position)
         .bind(Uuid::now_v7())
         .bind(Uuid::now_v7())
-        .bind(course.as_str())
+        .bind((stream != StreamType::User).then_some(course.as_str()))
         .execute(&pool)
         .await
         .unwrap();
     }
-    sqlx::query("UPDATE log_head SET position = 32").execute(&pool).await.unwrap();
+    sqlx::query("UPDATE log_head SET position = 45").execute(&pool).await.unwrap();
 
     let read: Vec<&str> = whole_log(&pool).await.iter().map(|event| event.event.name()).collect();
     assert_eq!(read, STORY.map(|(_, name)| name));
     let repository = PostgresEventRepository::new(pool.clone());
-    assert_eq!(repository.get_events::<Course>(course.as_str()).await.unwrap().len(), 19);
+    assert_eq!(repository.get_events::<Course>(course.as_str()).await.unwrap().len(), 23);
     assert_eq!(repository.get_events::<Seats>(course.as_str()).await.unwrap().len(), 9);
     let streams = Streams::new(pool.clone());
     let folded: Course = streams.load(course.as_str()).await.unwrap();
-    assert_eq!((folded.version, folded.modules.len()), (19, 1));
+    assert_eq!((folded.version, folded.modules.len()), (23, 1));
     assert_eq!(streams.load::<Seats>(course.as_str()).await.unwrap().version, 9);
     let many = streams.load_many::<Enrollment>(&[enrollment.as_str(), "nobody"]).await.unwrap();
-    assert_eq!((many.len(), many[enrollment.as_str()].version), (1, 4));
+    assert_eq!((many.len(), many[enrollment.as_str()].version), (1, 8));
+    assert_eq!(streams.load::<User>(student.as_str()).await.unwrap().version, 5);
 
     catch_up(&pool).await;
     let live = tables(&pool).await;

@@ -19,6 +19,8 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::api::{ADA, NOBODY, SAM};
+use crate::instance::Instance;
+use crate::reported::{Work, attached, grade};
 use crate::support::{self, TestApp};
 
 /// Counts the statements that sqlx logs inside of the span of a request.
@@ -95,7 +97,25 @@ async fn counted(
     (answer["data"].clone(), statements.unwrap_or_default())
 }
 
+/// A video and an assessment in a module, and what sam made of the latter.
+async fn reports(app: &TestApp, services: &Instance, course: &str, module: &str) {
+    for (kind, field) in [("VIDEO", "videoId"), ("ASSESSMENT", "assessmentId")] {
+        let mut input =
+            json!({ "courseId": course, "moduleId": module, "kind": kind, "title": kind });
+        input[field] = json!("quiz");
+        app.done(ADA, "addModuleItem", input, "moduleItem { id }").await;
+    }
+    services.report(course, vec![attached("quiz", 1.0)]).await;
+    let graded = Work::of("sam", course).graded("quiz", grade(15.0));
+    services.work("sam", course, vec![graded]).await;
+}
+
 async fn world(app: &TestApp) -> (Vec<String>, Vec<String>) {
+    let services = Instance::on(&app.database_url).await;
+    for id in ["ada", "sam"] {
+        let registered = services.named(id, id).await;
+        services.user(id, vec![registered]).await;
+    }
     let (mut courses, mut others) = (Vec::new(), Vec::new());
     for number in 0..50 {
         let course = app.published_course(&format!("C{number}"), Some(5)).await;
@@ -106,6 +126,7 @@ async fn world(app: &TestApp) -> (Vec<String>, Vec<String>) {
         }
         let enrollment = app.enroll(SAM, &course).await;
         others.push(enrollment["id"].as_str().unwrap().to_owned());
+        reports(app, &services, &course, &others[others.len() - 2]).await;
         courses.push(course);
     }
     app.settled().await;
@@ -117,8 +138,9 @@ async fn a_read_takes_as_many_statements_for_fifty_courses_as_for_five() {
     let app = support::app().await;
     counts();
     let (courses, others) = world(&app).await;
-    let catalogue = "query($n: Int) { courses(first: $n) { nodes { id title seats { taken available } instructors { id } \
-        modules { nodes { title items { title } } } viewerEnrollment { status progress { percent } } \
+    let catalogue = "query($n: Int) { courses(first: $n) { nodes { id title seats { taken available } instructors { id displayName } \
+        modules { nodes { title items { title video { state } assessment { title } } } } \
+        viewerEnrollment { status finalScore progress { percent } } \
         viewerCan { enroll } } } }";
     let lists = "query($n: Int) { courses(first: $n) { nodes { \
         enrollments(first: 3) { totalCount nodes { waitlistPosition student { id } course { title } } } \
@@ -126,6 +148,8 @@ async fn a_read_takes_as_many_statements_for_fifty_courses_as_for_five() {
         instructors { taughtCourses(first: 2) { totalCount nodes { title } } } } } }";
     let mine = "query($n: Int) { enrollments(first: $n) { nodes { course { title seats { taken } \
         modules { nodes { title } } } progress { percent } } } }";
+    let results = "query($n: Int) { enrollments(first: $n) { nodes { student { displayName email active } finalScore \
+        assessments { percent assessment { title } } course { title assessments { title } instructors { displayName } } } } }";
     for (what, query, token, most) in [
         ("catalogue", catalogue, SAM, 8),
         ("catalogue", catalogue, ADA, 8),
@@ -134,11 +158,22 @@ async fn a_read_takes_as_many_statements_for_fifty_courses_as_for_five() {
         ("lists", lists, SAM, 14),
         ("own enrollments", mine, SAM, 5),
         ("enrollments", mine, ADA, 6),
+        ("results", results, SAM, 6),
+        ("results", results, ADA, 7),
     ] {
         let (data, few) = counted(&app, token, query, json!({ "n": 5 })).await;
         assert!(!few.is_empty(), "{what}: they are counted");
         assert!(few.len() <= most, "{what} {token:?}: {few:#?}");
-        assert!(data.to_string().matches("title").count() >= 5, "{data}");
+        let data = data.to_string();
+        assert!(data.matches("title").count() >= 5, "{data}");
+        let reported = ["\"displayName\":\"ada\"", "\"title\":\"The quiz\"", "\"finalScore\":75"];
+        let expected = match what {
+            "catalogue" if token == SAM => &reported[..],
+            "catalogue" => &reported[..2],
+            "results" => &reported[1..],
+            _ => &[],
+        };
+        assert!(expected.iter().all(|part| data.contains(part)), "{what} {token:?}: {data}");
         for _ in 0..5 {
             let (_, many) = counted(&app, token, query, json!({ "n": 50 })).await;
             assert_eq!(few.len(), many.len(), "{what} {token:?}: {few:#?} {many:#?}");

@@ -273,7 +273,7 @@ async fn whatever_kills_it_nothing_acknowledged_is_lost_and_nothing_is_there_twi
     let found = records(&settings.brokers, &settings.prefix).await;
     assert_published_once(&events, &found);
 
-    for view in ["courses_v2", "modules_v2", "module_items_v1", "enrollments_v2"] {
+    for view in ["courses_v2", "modules_v2", "module_items_v2", "enrollments_v3"] {
         let live = rows(&pool, view).await;
         let rebuilt = settings.run(&["projections", "rebuild", view]).await;
         assert_eq!(rebuilt.code, Some(0), "{rebuilt:?}");

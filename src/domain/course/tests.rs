@@ -6,6 +6,7 @@ mod items;
 mod lifecycle;
 mod modules;
 mod order;
+mod reports;
 mod update;
 
 use chrono::Datelike;

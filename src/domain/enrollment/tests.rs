@@ -174,3 +174,133 @@ fn a_status_reads_the_same_everywhere() {
         assert_eq!(serde_json::to_value(via).unwrap(), text);
     }
 }
+
+fn quiz() -> AssessmentId {
+    AssessmentId::parse("quiz", "assessmentId").unwrap()
+}
+
+fn second(second: u32) -> DateTime<Utc> {
+    format!("2026-11-01T10:00:{second:02}Z").parse().unwrap()
+}
+
+fn submission(id: &str, at: u32, attempt: Option<u32>) -> EnrollmentCommand {
+    let id = SubmissionId::parse(id, "submissionId").unwrap();
+    let submission = Submission { id, submitted_at: second(at), attempt };
+    EnrollmentCommand::RecordSubmission { assessment: quiz(), submission }
+}
+
+fn submitted(id: &str, at: u32, attempt: Option<u32>) -> EnrollmentEvent {
+    EnrollmentEvent::SubmissionRecorded {
+        course_id: c1(),
+        student_id: sam(),
+        assessment_id: quiz(),
+        submission_id: SubmissionId::parse(id, "submissionId").unwrap(),
+        submitted_at: second(at),
+        attempt,
+    }
+}
+
+fn grade(score: f64, at: u32) -> Grade {
+    Grade {
+        submission_id: None,
+        score: Some(score),
+        max_score: None,
+        percentage: None,
+        letter: None,
+        graded_at: second(at),
+        graded_by: None,
+    }
+}
+
+fn record(score: f64, at: u32, newest: bool) -> EnrollmentCommand {
+    EnrollmentCommand::RecordGrade { assessment: quiz(), grade: grade(score, at), newest }
+}
+
+fn graded(score: f64, at: u32) -> EnrollmentEvent {
+    let (course_id, student_id, assessment_id) = (c1(), sam(), quiz());
+    EnrollmentEvent::GradeRecorded { course_id, student_id, assessment_id, grade: grade(score, at) }
+}
+
+fn revised(score: f64, at: u32, outdated: bool) -> EnrollmentEvent {
+    let (course_id, student_id, assessment_id) = (c1(), sam(), quiz());
+    let grade = grade(score, at);
+    EnrollmentEvent::GradeRevised { course_id, student_id, assessment_id, grade, outdated }
+}
+
+fn completed() -> EnrollmentEvent {
+    EnrollmentEvent::EnrollmentCompleted { course_id: c1(), student_id: sam(), final_score: 80.0 }
+}
+
+#[test]
+fn a_submission_is_recorded_once_with_its_earliest_time_and_its_highest_attempt() {
+    let seat = enrolled(Via::Direct);
+    given(&[seat.clone()])
+        .when(submission("s", 5, None))
+        .then_expect_events(vec![submitted("s", 5, None)]);
+    let known = [seat, submitted("s", 5, Some(1))];
+    for again in [submission("s", 5, Some(1)), submission("s", 9, None), submission("s", 5, None)] {
+        given(&known).when(again).then_expect_events(vec![]);
+    }
+    given(&known).when(submission("s", 3, None)).then_expect_events(vec![submitted("s", 3, None)]);
+    given(&known).when(submission("s", 6, Some(2))).then_expect_events(vec![submitted(
+        "s",
+        6,
+        Some(2),
+    )]);
+    let all = [&known[..], &[submitted("s", 3, None), submitted("t", 7, None)]].concat();
+    let result = &fold(&all).results[&quiz()];
+    assert_eq!((result.attempts(), result.submissions.len()), (2, 2));
+    assert_eq!(result.submissions.values().min(), Some(&second(3)));
+}
+
+#[test]
+fn the_newest_grade_counts_and_the_others_stay_in_the_history() {
+    let seat = enrolled(Via::Direct);
+    given(&[seat.clone()]).when(record(5.0, 1, true)).then_expect_events(vec![graded(5.0, 1)]);
+    let known = [seat, graded(5.0, 2)];
+    given(&known).when(record(7.0, 3, true)).then_expect_events(vec![revised(7.0, 3, false)]);
+    given(&known).when(record(4.0, 1, false)).then_expect_events(vec![revised(4.0, 1, true)]);
+    given(&known).when(record(5.0, 3, true)).then_expect_events(vec![]);
+    given(&known).when(record(5.0, 2, false)).then_expect_events(vec![]);
+    let all = [&known[..], &[revised(7.0, 3, false), revised(4.0, 1, true)]].concat();
+    given(&all).when(record(4.0, 1, false)).then_expect_events(vec![]);
+    let result = fold(&all).results.remove(&quiz()).unwrap();
+    assert_eq!(result.grade, Some(grade(7.0, 3)));
+    assert_eq!(result.older, [grade(5.0, 2), grade(4.0, 1)]);
+}
+
+#[test]
+fn work_is_recorded_wherever_the_enrollment_stands() {
+    for history in [
+        vec![waitlisted()],
+        vec![enrolled(Via::Direct), withdrawn(None)],
+        vec![enrolled(Via::Direct), completed()],
+    ] {
+        given(&history)
+            .when(submission("s", 5, None))
+            .then_expect_events(vec![submitted("s", 5, None)]);
+        given(&history).when(record(5.0, 1, true)).then_expect_events(vec![graded(5.0, 1)]);
+    }
+}
+
+#[test]
+fn a_completed_enrollment_keeps_its_seat_and_is_final() {
+    let history = [enrolled(Via::Direct), completed()];
+    assert_eq!(fold(&history).check_seat(), Ok(()));
+    given(&history).when(activate()).then_expect_error(Refusal::AlreadyEnrolled);
+    for (command, verb) in [
+        (withdraw(None), "be withdrawn"),
+        (EnrollmentCommand::Complete { final_score: 90.0 }, "be completed"),
+        (EnrollmentCommand::Promote, "be promoted"),
+    ] {
+        let (object, status) = ("enrollment", "COMPLETED");
+        given(&history).when(command).then_expect_error(Refusal::IllegalTransition {
+            object,
+            status,
+            verb,
+        });
+    }
+    given(&[enrolled(Via::Direct)])
+        .when(EnrollmentCommand::Complete { final_score: 80.0 })
+        .then_expect_events(vec![completed()]);
+}

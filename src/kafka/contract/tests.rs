@@ -1,4 +1,5 @@
 mod items;
+mod reports;
 mod size;
 
 use cqrs_es::Aggregate;
@@ -157,7 +158,7 @@ fn a_creation_with_publication_is_one_message_with_the_final_status() {
                 "instructor": "u-17", "instructorIds": ["u-17", "u-18"], "capacity": 50,
                 "startsAt": "2026-10-01T00:00:00Z", "endsAt": null,
                 "enrollmentOpensAt": null, "enrollmentClosesAt": null,
-                "tags": ["math"], "passingScore": 60.0, "modules": [],
+                "tags": ["math"], "passingScore": 60.0, "modules": [], "assessments": [],
             },
             "eventId": "00000000-0000-0000-0000-000000000066", "eventType": "CourseCreated",
             "schemaVersion": 1, "version": (2_u64 << 32) + 2, "occurredAt": "2026-09-12T08:00:00.123Z",
@@ -263,7 +264,7 @@ fn modules_are_told_one_by_one_with_the_course_as_of_each() {
             "courseId": "c1", "moduleId": "m1",
             "moduleData": {
                 "id": "m1", "title": "Module m1", "summary": null, "position": 0,
-                "status": "PUBLISHED", "items": [],
+                "status": "PUBLISHED", "items": [], "assessments": [],
             },
             "eventId": "00000000-0000-0000-0000-000000000064", "eventType": "ModuleCreated",
             "schemaVersion": 1, "version": (2_u64 << 32) + 2, "occurredAt": "2026-09-12T08:00:00.123Z",

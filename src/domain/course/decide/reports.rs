@@ -2,7 +2,7 @@
 //! refused is only what a deleted course or the size of a record leaves no room for.
 
 use super::{Decision, check_course_fits, check_module_fits};
-use crate::domain::course::{Assessment, Course, CourseEvent, CourseStatus, ModuleItem};
+use crate::domain::course::{Assessment, Course, CourseEvent, CourseStatus, Module, ModuleItem};
 use crate::domain::ids::{AssessmentId, ModuleId, VideoId};
 use crate::domain::refusal::Refusal;
 use crate::domain::report::VideoResult;
@@ -100,7 +100,7 @@ impl Course {
         check_course_fits(self.outgoing_bytes() - replaced + added)?;
         let Some(wanted) = &after.module_id else { return Ok(()) };
         let stays = before.is_some_and(|before| before.module_id.as_ref() == Some(wanted));
-        let there = self.module(wanted).map_or(0, |module| module.outgoing_bytes());
+        let there = self.module(wanted).map_or(0, Module::outgoing_bytes);
         let others = self.assessment_bytes(wanted) - if stays { replaced } else { 0 };
         check_module_fits(there + others + added)
     }

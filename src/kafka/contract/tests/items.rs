@@ -35,7 +35,7 @@ fn history() -> Vec<Event> {
 fn item(id: &str, kind: &str, position: usize) -> Value {
     json!({
         "id": id, "title": format!("Item {id}"), "kind": kind, "position": position,
-        "required": false, "status": "PUBLISHED", "url": null, "videoId": null,
+        "required": false, "status": "PUBLISHED", "url": null, "videoId": null, "video": null,
         "assessmentId": null,
     })
 }
@@ -66,6 +66,7 @@ fn a_new_item_is_an_update_of_its_module_with_all_its_items() {
                 "moduleData": {
                     "id": "m1", "title": "Module m1", "summary": null, "position": 0,
                     "status": "PUBLISHED", "items": [new, item("t1", "PAGE", 1)],
+                    "assessments": [],
                 },
                 "changes": ["items"],
                 "eventId": "00000000-0000-0000-0000-000000000064", "eventType": "ModuleUpdated",
@@ -96,7 +97,7 @@ fn what_happens_to_the_items_of_a_module_is_one_update_of_it() {
     });
     let t1 = json!({
         "id": "t1", "title": "Bases", "kind": "PAGE", "position": 0, "required": true,
-        "status": "UNPUBLISHED", "url": "http://example.org", "videoId": null,
+        "status": "UNPUBLISHED", "url": "http://example.org", "videoId": null, "video": null,
         "assessmentId": null,
     });
     let cases = [
@@ -151,6 +152,7 @@ fn a_removed_module_is_told_as_it_was_with_the_status_removed() {
             "moduleData": {
                 "id": "m1", "title": "Module m1", "summary": null, "position": 1,
                 "status": "REMOVED", "items": [item("t1", "PAGE", 0)],
+                    "assessments": [],
             },
             "changes": ["status"],
             "eventId": "00000000-0000-0000-0000-000000000064", "eventType": "ModuleUpdated",
