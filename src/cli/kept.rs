@@ -90,8 +90,20 @@ pub(super) struct ShowArgs {
 
 /// Messages to be tried again.
 #[derive(Debug, clap::Args)]
-#[group(id = "which", required = true, multiple = false, args = ["ids", "topic", "all"])]
 pub(super) struct RetryArgs {
+    #[command(flatten)]
+    which: Which,
+    /// Only say what would become of them, by what is known now. Nothing is changed.
+    #[arg(long)]
+    dry_run: bool,
+    /// As JSON, one object a message and line.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Which {
     /// Their ids, as `list` shows them.
     #[arg(value_name = "ID")]
     ids: Vec<Uuid>,
@@ -101,12 +113,6 @@ pub(super) struct RetryArgs {
     /// All that are there now.
     #[arg(long)]
     all: bool,
-    /// Only say what would become of them, by what is known now. Nothing is changed.
-    #[arg(long)]
-    dry_run: bool,
-    /// As JSON, one object a message and line.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Messages to be taken away.
@@ -141,12 +147,12 @@ pub(super) async fn workbench(config: &Config) -> anyhow::Result<Workbench> {
 impl RetryArgs {
     /// Tries them again, or says what would become of them.
     pub(super) async fn run(self, workbench: &Workbench, shelf: Shelf) -> anyhow::Result<()> {
-        let ids = if self.ids.is_empty() {
-            let topic = self.topic.map(InboundTopic::name);
+        let ids = if self.which.ids.is_empty() {
+            let topic = self.which.topic.map(InboundTopic::name);
             let open = workbench.open(shelf, topic, 0, i64::MAX).await?;
             open.into_iter().map(|(_, id)| id).collect()
         } else {
-            self.ids
+            self.which.ids
         };
         let by = operator();
         let mut tally = Tally::default();
