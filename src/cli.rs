@@ -2,9 +2,14 @@
 
 mod bridge;
 mod contract_check;
+mod dead_letters;
 mod dev;
 mod doctor;
 mod events;
+mod inbound;
+mod kept;
+mod operator;
+mod parked;
 mod projections;
 mod serve;
 
@@ -46,6 +51,15 @@ enum Command {
     /// Shows the bridge to Kafka, or tells it where to go on.
     #[command(after_help = "Example:\n  course-service bridge status")]
     Bridge(bridge::Args),
+    /// Shows how far the incoming topics are read, or says where a partition goes on.
+    #[command(after_help = "Example:\n  course-service inbound status")]
+    Inbound(inbound::Args),
+    /// Shows, redrives and discards incoming messages that could not become commands.
+    #[command(after_help = "Example:\n  course-service dead-letters list")]
+    DeadLetters(dead_letters::Args),
+    /// Shows, releases and discards incoming messages that wait for what they refer to.
+    #[command(after_help = "Example:\n  course-service parked list")]
+    Parked(parked::Args),
     /// Tells what the service makes of messages that other services send, captured in files. Needs nothing to run.
     #[command(after_help = contract_check::HELP)]
     ContractCheck(contract_check::Args),
@@ -121,6 +135,9 @@ impl Command {
             Self::Projections(args) => args.run(&config).await,
             Self::Events(args) => args.run(&config).await,
             Self::Bridge(args) => args.run(&config).await,
+            Self::Inbound(args) => args.run(&config).await,
+            Self::DeadLetters(args) => args.run(&config).await,
+            Self::Parked(args) => args.run(&config).await,
             Self::Doctor(args) => args.run(&config).await,
             Self::Schema | Self::Config { .. } | Self::ContractCheck(_) => Ok(()), // answered above
         }

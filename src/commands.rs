@@ -12,6 +12,7 @@ pub mod intake;
 mod mailbox;
 mod request;
 mod video;
+pub mod workbench;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -14,6 +14,7 @@ mod entity;
 mod error;
 mod graphiql;
 pub mod http;
+mod incoming;
 mod input;
 mod limits;
 mod loader;
@@ -37,6 +38,7 @@ pub use self::limits::Limits;
 use self::mutation::Mutation;
 use self::query::Query;
 use crate::commands::Commands;
+use crate::commands::workbench::Workbench;
 use crate::projections::Checkpoints;
 
 type Types = async_graphql::Schema<Query, Mutation, EmptySubscription>;
@@ -59,6 +61,8 @@ impl Schema {
 pub struct Parts {
     /// The write side.
     pub commands: Commands,
+    /// What admins do about messages that did not become commands.
+    pub workbench: Workbench,
     /// The database, for reads.
     pub pool: PgPool,
     /// How far the read models are.
@@ -79,7 +83,8 @@ fn types() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
 
 /// The schema on these parts.
 pub fn schema(parts: Parts) -> Schema {
-    let mut builder = types().data(parts.pool.clone()).data(parts.checkpoints).data(parts.commands);
+    let mut builder = types().data(parts.pool.clone()).data(parts.checkpoints);
+    builder = builder.data(parts.commands).data(parts.workbench);
     if !parts.introspection {
         // Nor may a wrong name be answered with those that are nearly right.
         builder = builder.disable_introspection().disable_suggestions();

@@ -23,13 +23,14 @@ use super::tasks::Tasks;
 use crate::commands::Commands;
 use crate::commands::idempotency::forget_old_keys;
 use crate::commands::intake::Intake;
+use crate::commands::workbench::Workbench;
 use crate::event_store::inbound::InboundLog;
 use crate::event_store::wake::Head;
 use crate::event_store::{Appender, migrate};
 use crate::graphql::{self, Parts};
 use crate::kafka::bridge::{Bridge, BridgeConfig};
 use crate::kafka::client::Connection;
-use crate::kafka::inbound::{Inbound, InboundConfig, Unpark};
+use crate::kafka::inbound::{self, Inbound, InboundConfig, Unpark};
 use crate::kafka::topics::{TopicNames, TopicSettings};
 use crate::projections::{self, Checkpoints};
 
@@ -135,6 +136,11 @@ pub fn intake(
     Ok(Intake::new(pool.clone(), log, &group, observe))
 }
 
+/// What an operator does about messages that did not become commands.
+pub fn workbench(pool: &PgPool, intake: Intake) -> Workbench {
+    Workbench::new(pool.clone(), intake, inbound::reading())
+}
+
 /// Starts the service. It listens when this returns; whether it can work, `/readyz` says.
 ///
 /// # Errors
@@ -189,15 +195,15 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Running>
     if roles.api || roles.inbound {
         tasks.spawn("notifier", head.clone().notify_others(pool.clone(), background.clone()));
     }
+    let observed = metrics.clone();
+    let intake = intake(config, &pool, &head, move |topic, effect| {
+        observed.message(topic, effect);
+    })?;
     let mut inbound_status = None;
     if roles.inbound {
-        let observed = metrics.clone();
-        let intake = intake(config, &pool, &head, move |topic, effect| {
-            observed.message(topic, effect);
-        })?;
         let (wake, patience) = (head.subscribe(), config.parked_ttl);
         let unpark = Unpark::new(pool.clone(), intake.clone(), wake, instance, patience);
-        let inbound = Inbound::new(pool.clone(), intake, inbound_config(config)?);
+        let inbound = Inbound::new(pool.clone(), intake.clone(), inbound_config(config)?);
         inbound_status = Some((inbound.status(), unpark.state()));
         tasks.spawn("unpark", unpark.run(background.clone()));
         tasks.spawn("inbound", inbound.run(background.clone()));
@@ -218,6 +224,7 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Running>
             });
         let schema = graphql::schema(Parts {
             commands,
+            workbench: workbench(&pool, intake),
             pool: pool.clone(),
             checkpoints: checkpoints.clone(),
             introspection: config.graphql_limits.introspection,

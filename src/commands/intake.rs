@@ -33,7 +33,7 @@ use crate::event_store::inbound::{
 };
 use crate::event_store::proposal::KeyAct;
 use crate::event_store::stream::{LoadError, Streams};
-use crate::event_store::{KeyUse, Metadata, Proposal, keys};
+use crate::event_store::{KeyUse, Metadata, Position, Proposal, keys};
 
 /// The most messages that are decided as one.
 pub const MAX_SLICE: usize = 200;
@@ -129,6 +129,15 @@ pub struct Preview {
     pub events: Vec<Event>,
 }
 
+/// What became of kept messages that somebody tried again.
+#[derive(Debug, Clone, Default)]
+pub struct Retried {
+    /// The effect of each that was still there, by the id under which it was kept.
+    pub effects: HashMap<Uuid, Effect>,
+    /// Where the log ended then; none where none was there.
+    pub position: Option<Position>,
+}
+
 /// Where each partition stands, as its reader believes.
 pub type Places = HashMap<(String, i32), Option<i64>>;
 
@@ -217,16 +226,40 @@ impl Intake {
         messages: Vec<Incoming>,
         places: &mut Places,
     ) -> Result<Vec<Effect>, IntakeError> {
+        let taken = self.take(messages, places, None).await?;
+        Ok(taken.effects.into_iter().map(|(_, effect)| effect).collect())
+    }
+
+    /// Gives kept messages their effects, in order, because somebody wants it: their name is recorded. Messages that
+    /// are not there any more have none.
+    ///
+    /// # Errors
+    /// As [`Self::process`]. What had its effect before keeps it.
+    pub async fn retry(&self, messages: Vec<Incoming>, by: &str) -> Result<Retried, IntakeError> {
+        let by = Some((by.to_owned(), None));
+        let taken = self.take(messages, &mut Places::new(), by).await?;
+        let Taken { effects, position } = taken;
+        Ok(Retried { effects: effects.into_iter().collect(), position })
+    }
+
+    async fn take(
+        &self,
+        messages: Vec<Incoming>,
+        places: &mut Places,
+        by: Option<(String, Option<String>)>,
+    ) -> Result<Taken, IntakeError> {
         let mut slices: Vec<Vec<Incoming>> =
             messages.chunks(MAX_SLICE).rev().map(<[Incoming]>::to_vec).collect();
         let mut effects = Vec::with_capacity(messages.len());
+        let mut position = None;
         while let Some(mut slice) = slices.pop() {
-            match self.slice(&slice, places).await? {
-                Sliced::Done(done) => {
+            match self.slice(&slice, places, by.as_ref()).await? {
+                Sliced::Done(done, at) => {
                     for (message, effect) in slice.iter().zip(&done) {
                         (self.inner.observe)(&message.record.topic, effect.name());
                     }
-                    effects.extend(done);
+                    effects.extend(slice.iter().map(Incoming::id).zip(done));
+                    position = at.or(position);
                 }
                 Sliced::Cut if slice.len() > 1 => {
                     let second = slice.split_off(slice.len() / 2);
@@ -257,12 +290,12 @@ impl Intake {
                 },
             }
         }
-        Ok(effects)
+        Ok(Taken { effects, position })
     }
 
-    /// What would become of the messages, one after the other; nothing is appended.
+    /// What would become of the messages, one after the other, as the log is now; nothing is written.
     pub async fn preview(&self, messages: &[Incoming]) -> Result<Vec<Preview>, IntakeError> {
-        let (draft, effects) = self.decide(messages).await?;
+        let (draft, effects) = self.decide(messages, None).await?;
         let proposals = draft.proposals();
         let events = |place: usize| {
             let events = proposals.iter().filter(|(of, _)| *of == place);
@@ -272,15 +305,37 @@ impl Intake {
         Ok(previews.map(|(place, effect)| Preview { effect, events: events(place) }).collect())
     }
 
-    /// Takes kept messages away for good. Returns those that were there.
+    /// Takes dead letters away for good, with their content. Returns those that were there.
     pub async fn discard(
         &self,
-        kept: &[(Uuid, Settle)],
+        letters: &[Uuid],
         by: &str,
         reason: &str,
     ) -> Result<Vec<Uuid>, IntakeError> {
-        let mut settled = kept.to_vec();
-        self.settle(&mut settled, Vec::new(), Some((by.to_owned(), Some(reason.to_owned())))).await
+        let mut settled: Vec<(Uuid, Settle)> =
+            letters.iter().map(|id| (*id, Settle::Discarded)).collect();
+        self.settle(&mut settled, &mut Vec::new(), Some((by.to_owned(), Some(reason.to_owned()))))
+            .await
+    }
+
+    /// Takes parked messages away for good: each becomes a dead letter, so that it is known what became of it, and that
+    /// is discarded. Returns those that were there.
+    ///
+    /// # Errors
+    /// Between the two steps they are dead letters that nobody has seen to; nothing is lost.
+    pub async fn discard_parked(
+        &self,
+        parked: Vec<(Uuid, Kept)>,
+        by: &str,
+        reason: &str,
+    ) -> Result<Vec<Uuid>, IntakeError> {
+        let mut dead = parked;
+        let mut settled: Vec<(Uuid, Settle)> =
+            dead.iter().map(|(id, _)| (*id, Settle::Unparked)).collect();
+        let taken = self.settle(&mut settled, &mut dead, None).await?;
+        let letters: Vec<Uuid> = dead.iter().map(|(_, kept)| kept.id).collect();
+        self.discard(&letters, by, reason).await?;
+        Ok(taken)
     }
 
     /// Forgets claims that are older than `age`. Returns how many.
@@ -289,16 +344,16 @@ impl Intake {
     }
 
     /// Parked messages that waited for too long become dead letters. Returns how many.
-    pub async fn expire(&self, parked: Vec<(Uuid, Kept)>) -> Result<usize, IntakeError> {
+    pub async fn expire(&self, mut parked: Vec<(Uuid, Kept)>) -> Result<usize, IntakeError> {
         let mut settled: Vec<(Uuid, Settle)> =
             parked.iter().map(|(id, _)| (*id, Settle::Unparked)).collect();
-        Ok(self.settle(&mut settled, parked, None).await?.len())
+        Ok(self.settle(&mut settled, &mut parked, None).await?.len())
     }
 
     async fn settle(
         &self,
         settled: &mut Vec<(Uuid, Settle)>,
-        mut dead: Vec<(Uuid, Kept)>,
+        dead: &mut Vec<(Uuid, Kept)>,
         by: Option<(String, Option<String>)>,
     ) -> Result<Vec<Uuid>, IntakeError> {
         loop {
@@ -322,21 +377,23 @@ impl Intake {
         &self,
         messages: &[Incoming],
         places: &mut Places,
+        by: Option<&(String, Option<String>)>,
     ) -> Result<Sliced, IntakeError> {
         if messages.is_empty() {
-            return Ok(Sliced::Done(Vec::new()));
+            return Ok(Sliced::Done(Vec::new(), None));
         }
         for _ in 0..STALE_BEFORE_CUT {
-            let (draft, effects) = self.decide(messages).await?;
+            let (draft, effects) = self.decide(messages, Some(&self.inner.cache)).await?;
             let offsets = moves(messages, places);
             let slice = draft.slice(&self.inner.group, offsets.clone());
+            let slice = Slice { by: by.cloned(), ..slice };
             match self.inner.log.append(&slice).await {
-                Ok(SliceOutcome::Appended(_)) => {
+                Ok(SliceOutcome::Appended(position)) => {
                     draft.keep_in(&self.inner.cache);
                     for moved in offsets {
                         places.insert((moved.topic, moved.partition), Some(moved.next));
                     }
-                    return Ok(Sliced::Done(effects));
+                    return Ok(Sliced::Done(effects, Some(position)));
                 }
                 Ok(SliceOutcome::Stale(streams)) => self.inner.cache.forget(&streams),
                 Ok(SliceOutcome::Keys) => {}
@@ -349,8 +406,13 @@ impl Intake {
         Ok(Sliced::Cut)
     }
 
-    /// Decides until nothing is missing: what a message needs may hang on what another need has brought.
-    async fn decide(&self, messages: &[Incoming]) -> Result<(Draft, Vec<Effect>), IntakeError> {
+    /// Decides until nothing is missing: what a message needs may hang on what another need has brought. Without a
+    /// cache it is a preview.
+    async fn decide(
+        &self,
+        messages: &[Incoming],
+        cache: Option<&StateCache>,
+    ) -> Result<(Draft, Vec<Effect>), IntakeError> {
         let mut loaded = Arc::new(Loaded::default());
         loop {
             let mut draft = Draft::new(loaded.clone());
@@ -361,16 +423,21 @@ impl Intake {
             }
             let needs = draft.into_needs();
             let inner = &self.inner;
-            Arc::make_mut(&mut loaded)
-                .load(needs, &inner.pool, &inner.streams, &inner.cache)
-                .await?;
+            Arc::make_mut(&mut loaded).load(needs, &inner.pool, &inner.streams, cache).await?;
         }
     }
 }
 
+/// What became of messages, in order, each with the id under which it was kept.
+struct Taken {
+    effects: Vec<(Uuid, Effect)>,
+    position: Option<Position>,
+}
+
 /// What became of a slice, where the database answered.
 enum Sliced {
-    Done(Vec<Effect>),
+    /// Appended; the log ends there now.
+    Done(Vec<Effect>, Option<Position>),
     /// It was stale too often.
     Cut,
     /// These kept messages are no longer there.
@@ -380,7 +447,8 @@ enum Sliced {
 }
 
 impl Incoming {
-    fn id(&self) -> Uuid {
+    /// The id under which it was kept; nil where it was not.
+    pub(super) fn id(&self) -> Uuid {
         match self.origin {
             Origin::Topic => Uuid::nil(),
             Origin::Parked(id) | Origin::DeadLetter(id) => id,

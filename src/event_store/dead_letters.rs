@@ -7,7 +7,7 @@ use sqlx::{PgExecutor, PgPool, Row};
 use uuid::Uuid;
 
 use super::inbound::Record;
-use super::parked::record;
+use super::parked::{KeptPage, record};
 
 /// A dead letter.
 #[derive(Debug, Clone)]
@@ -79,27 +79,63 @@ pub async fn last(executor: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(last).fetch_one(executor).await
 }
 
-/// Those with these ids.
-pub async fn find(pool: &PgPool, ids: &[Uuid]) -> Result<Vec<DeadLetter>, sqlx::Error> {
-    let sql = format!("SELECT {COLUMNS} FROM dead_letters WHERE id = ANY ($1) ORDER BY number");
-    sqlx::query(&sql).bind(ids).fetch_all(pool).await?.iter().map(read).collect()
+/// Those with these ids, in order; of each value at most the first `cut` bytes.
+pub async fn find(pool: &PgPool, ids: &[Uuid], cut: i32) -> Result<Vec<DeadLetter>, sqlx::Error> {
+    let columns = COLUMNS.replace(" value,", " substring(value from 1 for $2) AS value,");
+    let sql = format!("SELECT {columns} FROM dead_letters WHERE id = ANY ($1) ORDER BY number");
+    sqlx::query(&sql).bind(ids).bind(cut).fetch_all(pool).await?.iter().map(read).collect()
 }
 
-/// Those behind `after`, of one topic where it is given, and also the settled ones where that is asked for.
+/// Which dead letters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only those of this topic.
+    pub topic: Option<String>,
+    /// Also those that somebody has seen to.
+    pub settled: bool,
+}
+
+/// A page of those that fit.
 pub async fn list(
     pool: &PgPool,
+    filter: &Filter,
+    page: &KeptPage,
+) -> Result<Vec<DeadLetter>, sqlx::Error> {
+    let columns = COLUMNS.replace(" value,", " substring(value from 1 for $4) AS value,");
+    let sql = format!(
+        "SELECT {columns} FROM dead_letters WHERE {} \
+         AND ($2::text IS NULL OR topic = $2) AND ($5 OR settled_as IS NULL) ORDER BY number {} LIMIT $3",
+        page.condition(),
+        page.direction()
+    );
+    let query = sqlx::query(&sql).bind(page.from).bind(&filter.topic).bind(page.limit);
+    let query = query.bind(page.cut).bind(filter.settled);
+    query.fetch_all(pool).await?.iter().map(read).collect()
+}
+
+/// How many fit.
+pub async fn count(pool: &PgPool, filter: &Filter) -> Result<i64, sqlx::Error> {
+    let count = "SELECT count(*) FROM dead_letters \
+                 WHERE ($1::text IS NULL OR topic = $1) AND ($2 OR settled_as IS NULL)";
+    sqlx::query_scalar(count).bind(&filter.topic).bind(filter.settled).fetch_one(pool).await
+}
+
+/// Numbers and ids of those behind `after` that nobody has seen to, of one topic where it is given, in order.
+pub async fn open_ids(
+    pool: &PgPool,
     topic: Option<&str>,
-    settled: bool,
     after: i64,
     limit: i64,
-) -> Result<Vec<DeadLetter>, sqlx::Error> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM dead_letters \
-         WHERE number > $1 AND ($3::text IS NULL OR topic = $3) AND ($4 OR settled_as IS NULL) \
-         ORDER BY number LIMIT $2"
-    );
-    let query = sqlx::query(&sql).bind(after).bind(limit).bind(topic).bind(settled);
-    query.fetch_all(pool).await?.iter().map(read).collect()
+) -> Result<Vec<(i64, Uuid)>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT number, id FROM dead_letters \
+         WHERE number > $1 AND settled_as IS NULL AND ($2::text IS NULL OR topic = $2) ORDER BY number LIMIT $3",
+    )
+    .bind(after)
+    .bind(topic)
+    .bind(limit)
+    .fetch_all(pool)
+    .await
 }
 
 /// How many nobody has seen to.

@@ -25,7 +25,12 @@ pub struct Parked {
     pub parked_at: DateTime<Utc>,
     /// The message.
     pub record: Record,
+    /// How many bytes its value has.
+    pub bytes: Option<i32>,
 }
+
+const COLUMNS: &str = "number, id, identity, waits_for, parked_at, topic, partition, record_offset, record_time, \
+     headers, key, octet_length(value) AS bytes, value";
 
 /// The messages that wait for one of these, in order of arrival, at most `limit`.
 pub async fn waiting_for(
@@ -51,22 +56,80 @@ pub async fn older_than(
     sqlx::query(&sql).bind(age).bind(limit).fetch_all(pool).await?.iter().map(read).collect()
 }
 
-/// Those with these ids.
-pub async fn find(pool: &PgPool, ids: &[Uuid]) -> Result<Vec<Parked>, sqlx::Error> {
-    let sql = sql("id = ANY ($1)");
-    sqlx::query(&sql).bind(ids).bind(i64::MAX).fetch_all(pool).await?.iter().map(read).collect()
+/// Those with these ids, in order; of each value at most the first `cut` bytes.
+pub async fn find(pool: &PgPool, ids: &[Uuid], cut: i32) -> Result<Vec<Parked>, sqlx::Error> {
+    let columns = COLUMNS.replace(" value", " substring(value from 1 for $2) AS value");
+    let sql = format!("SELECT {columns} FROM parked_messages WHERE id = ANY ($1) ORDER BY number");
+    sqlx::query(&sql).bind(ids).bind(cut).fetch_all(pool).await?.iter().map(read).collect()
 }
 
-/// Those behind `after`, of one topic where it is given.
+/// A page of kept messages, by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptPage {
+    /// Only what lies behind this number; before it where the page goes backwards.
+    pub from: Option<i64>,
+    /// Whether it begins with the last.
+    pub backwards: bool,
+    /// The most messages.
+    pub limit: i64,
+    /// The most bytes of each value; the rest is left out.
+    pub cut: i32,
+}
+
+impl KeptPage {
+    /// With the number in `$1`.
+    pub(super) fn condition(&self) -> &'static str {
+        if self.backwards {
+            "($1::bigint IS NULL OR number < $1)"
+        } else {
+            "number > coalesce($1::bigint, 0)"
+        }
+    }
+
+    pub(super) fn direction(&self) -> &'static str {
+        if self.backwards { "DESC" } else { "ASC" }
+    }
+}
+
+/// A page of them, of one topic where it is given.
 pub async fn list(
+    pool: &PgPool,
+    topic: Option<&str>,
+    page: &KeptPage,
+) -> Result<Vec<Parked>, sqlx::Error> {
+    let columns = COLUMNS.replace(" value", " substring(value from 1 for $4) AS value");
+    let sql = format!(
+        "SELECT {columns} FROM parked_messages WHERE {} AND ($2::text IS NULL OR topic = $2) \
+         ORDER BY number {} LIMIT $3",
+        page.condition(),
+        page.direction()
+    );
+    let query = sqlx::query(&sql).bind(page.from).bind(topic).bind(page.limit).bind(page.cut);
+    query.fetch_all(pool).await?.iter().map(read).collect()
+}
+
+/// Numbers and ids of those behind `after`, of one topic where it is given, in order.
+pub async fn ids(
     pool: &PgPool,
     topic: Option<&str>,
     after: i64,
     limit: i64,
-) -> Result<Vec<Parked>, sqlx::Error> {
-    let sql = sql("number > $1 AND ($3::text IS NULL OR topic = $3)");
-    let rows = sqlx::query(&sql).bind(after).bind(limit).bind(topic).fetch_all(pool).await?;
-    rows.iter().map(read).collect()
+) -> Result<Vec<(i64, Uuid)>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT number, id FROM parked_messages \
+         WHERE number > $1 AND ($2::text IS NULL OR topic = $2) ORDER BY number LIMIT $3",
+    )
+    .bind(after)
+    .bind(topic)
+    .bind(limit)
+    .fetch_all(pool)
+    .await
+}
+
+/// How many wait of one topic.
+pub async fn count_of(pool: &PgPool, topic: Option<&str>) -> Result<i64, sqlx::Error> {
+    let count = "SELECT count(*) FROM parked_messages WHERE $1::text IS NULL OR topic = $1";
+    sqlx::query_scalar(count).bind(topic).fetch_one(pool).await
 }
 
 /// How many wait.
@@ -75,10 +138,7 @@ pub async fn count(pool: &PgPool) -> Result<i64, sqlx::Error> {
 }
 
 fn sql(condition: &str) -> String {
-    format!(
-        "SELECT number, id, identity, waits_for, parked_at, topic, partition, record_offset, record_time, headers, \
-         key, value FROM parked_messages WHERE {condition} ORDER BY number LIMIT $2"
-    )
+    format!("SELECT {COLUMNS} FROM parked_messages WHERE {condition} ORDER BY number LIMIT $2")
 }
 
 fn read(row: &PgRow) -> Result<Parked, sqlx::Error> {
@@ -89,6 +149,7 @@ fn read(row: &PgRow) -> Result<Parked, sqlx::Error> {
         waits_for: row.try_get("waits_for")?,
         parked_at: row.try_get("parked_at")?,
         record: record(row)?,
+        bytes: row.try_get("bytes")?,
     })
 }
 

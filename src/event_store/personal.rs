@@ -85,6 +85,19 @@ pub async fn ensure_keys(
     find_keys(pool, users).await
 }
 
+/// The keys of these users, and for those without one a key that is kept nowhere: to try something out.
+pub async fn keys_to_try(
+    pool: &PgPool,
+    users: &[&str],
+) -> Result<HashMap<String, SubjectKey>, sqlx::Error> {
+    let mut keys = find_keys(pool, users).await?;
+    for user in users {
+        let fresh = || SubjectKey(Aes256GcmSiv::new(&Aes256GcmSiv::generate_key(&mut OsRng)));
+        keys.entry((*user).to_owned()).or_insert_with(fresh);
+    }
+    Ok(keys)
+}
+
 /// The keys of these users, as far as they have one.
 pub async fn find_keys(
     pool: &PgPool,

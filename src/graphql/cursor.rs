@@ -71,6 +71,19 @@ pub(super) fn decode_module(list: &str, cursor: &str) -> Option<ModulePlace> {
     Some(ModulePlace { position, module_id: text(id)? })
 }
 
+/// The cursor of a number in the list of this name.
+pub(super) fn encode_number(list: &str, number: i64) -> String {
+    write(&json!([list, number]))
+}
+
+/// The number that a cursor of the list of this name says; `None` for anything else.
+pub(super) fn decode_number(list: &str, cursor: &str) -> Option<i64> {
+    match read(list, cursor)?.as_slice() {
+        [number] => number.as_i64(),
+        _ => None,
+    }
+}
+
 fn write(parts: &Value) -> String {
     URL_SAFE_NO_PAD.encode(parts.to_string())
 }
@@ -144,6 +157,9 @@ mod tests {
             prop_assert_eq!(decode("list", &KINDS, &encode("list", &place)), Some(place.clone()));
             prop_assert_eq!(decode("other", &KINDS, &encode("list", &place)), None);
             prop_assert_eq!(decode("list", &KINDS[1..], &encode("list", &place)), None);
+            let at = i64::from(number);
+            prop_assert_eq!(decode_number("list", &encode_number("list", at)), Some(at));
+            prop_assert_eq!(decode_number("other", &encode_number("list", at)), None);
             let module = ModulePlace { position: number, module_id: place.id };
             prop_assert_eq!(decode_module("list", &encode_module("list", &module)), Some(module));
         }
@@ -153,6 +169,7 @@ mod tests {
             for cursor in [text.clone(), URL_SAFE_NO_PAD.encode(&text), URL_SAFE_NO_PAD.encode(&bytes)] {
                 prop_assert_eq!(decode("list", &KINDS, &cursor), None);
                 prop_assert_eq!(decode_module("list", &cursor), None);
+                prop_assert_eq!(decode_number("list", &cursor), None);
             }
         }
 
@@ -165,6 +182,8 @@ mod tests {
                 prop_assert!(decode("list", &[kind], &cursor).is_none_or(|place| lawful(&place)));
             }
             prop_assert!(decode_module("list", &cursor).is_none_or(|p| !p.module_id.contains('\0')));
+            let number = decode_number("list", &cursor);
+            prop_assert!(number.is_none_or(|number| cursor == encode_number("list", number)));
         }
     }
 }

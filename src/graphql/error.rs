@@ -169,6 +169,14 @@ impl UserError {
     }
 }
 
+impl UserError {
+    /// A field of the input that breaks its rule, which is only known while running.
+    pub(super) fn invalid(field: &str, message: String) -> Self {
+        let field = Some(vec!["input".to_owned(), field.to_owned()]);
+        Self { field, message, code: ErrorCode::ValidationFailed, retryable: false }
+    }
+}
+
 impl From<Refusal> for UserError {
     fn from(refusal: Refusal) -> Self {
         let code = ErrorCode::from(refusal.code());

@@ -9,12 +9,16 @@ use std::sync::Arc;
 use async_graphql::dataloader::{DataLoader, Loader};
 use async_graphql::{Context, Result};
 use sqlx::PgPool;
+use uuid::Uuid;
 
 pub(super) use self::lists::{
     EnrollmentCountKey, EnrollmentsKey, ModuleCountKey, ModulesKey, TaughtCountKey, TaughtKey,
 };
 use super::error::read_failed;
+use super::incoming::VALUE_CUT;
 use crate::domain::UserId;
+use crate::event_store::dead_letters::{self, DeadLetter};
+use crate::event_store::parked::{self, Parked};
 use crate::projections::assessments::{self, AssessmentRow};
 use crate::projections::courses::{self, CourseRow};
 use crate::projections::enrollments::{self, EnrollmentRow};
@@ -98,6 +102,14 @@ pub(super) struct StudentOfKey {
     pub(super) teacher: UserId,
     pub(super) student: String,
 }
+
+/// A dead letter by id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct DeadLetterKey(pub(super) Uuid);
+
+/// A parked message by id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct ParkedKey(pub(super) Uuid);
 
 /// The ids of the courses that a user teaches.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -251,6 +263,28 @@ impl Loader<StudentOfKey> for ReadModels {
             }
         }
         Ok(taught)
+    }
+}
+
+impl Loader<DeadLetterKey> for ReadModels {
+    type Value = Arc<DeadLetter>;
+    type Error = Arc<sqlx::Error>;
+
+    async fn load(&self, keys: &[DeadLetterKey]) -> Loaded<DeadLetterKey, Arc<DeadLetter>> {
+        let ids: Vec<Uuid> = keys.iter().map(|key| key.0).collect();
+        let letters = dead_letters::find(&self.pool, &ids, VALUE_CUT).await?.into_iter();
+        Ok(letters.map(|one| (DeadLetterKey(one.id), Arc::new(one))).collect())
+    }
+}
+
+impl Loader<ParkedKey> for ReadModels {
+    type Value = Arc<Parked>;
+    type Error = Arc<sqlx::Error>;
+
+    async fn load(&self, keys: &[ParkedKey]) -> Loaded<ParkedKey, Arc<Parked>> {
+        let ids: Vec<Uuid> = keys.iter().map(|key| key.0).collect();
+        let parked = parked::find(&self.pool, &ids, VALUE_CUT).await?.into_iter();
+        Ok(parked.map(|one| (ParkedKey(one.id), Arc::new(one))).collect())
     }
 }
 

@@ -3,6 +3,7 @@
 mod call;
 mod course;
 mod enrollment;
+mod incoming;
 mod instructor;
 mod item;
 mod lifecycle;
@@ -12,6 +13,7 @@ use async_graphql::MergedObject;
 
 use self::course::CourseMutation;
 use self::enrollment::EnrollmentMutation;
+use self::incoming::IncomingMutation;
 use self::instructor::InstructorMutation;
 use self::item::ItemMutation;
 use self::lifecycle::LifecycleMutation;
@@ -26,6 +28,7 @@ pub(super) struct Mutation(
     ModuleMutation,
     ItemMutation,
     EnrollmentMutation,
+    IncomingMutation,
 );
 
 /// An input, with what every mutation takes.

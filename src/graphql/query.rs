@@ -15,6 +15,7 @@ use super::enrollment::{
 };
 use super::entity::Entities;
 use super::error::{ErrorCode, failure, read_failed};
+use super::incoming::IncomingReads;
 use super::module::{Module, visible_module};
 use super::module_item::{ModuleItem, visible_item};
 use super::node::{Node, node};
@@ -28,12 +29,12 @@ const MAX_IDS: usize = 100;
 
 /// Reads.
 #[derive(MergedObject, Default)]
-pub(super) struct Query(Reads, Entities);
+pub(super) struct Query(Reads, IncomingReads, Entities);
 
 impl Query {
     /// The reads of a payload.
     pub(super) fn since(position: Option<Position>) -> Self {
-        Self(Reads { since: position }, Entities)
+        Self(Reads { since: position }, IncomingReads, Entities)
     }
 }
 
@@ -154,7 +155,10 @@ impl Reads {
     async fn node(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Of a course, module, module item or enrollment.")] id: ID,
+        #[graphql(
+            desc = "Of a course, module, module item, enrollment, dead letter or parked message."
+        )]
+        id: ID,
         #[graphql(desc = "Waits, at most 1 s, until the read model has seen this position.")]
         min_position: Option<String>,
     ) -> Result<Option<Node>> {
@@ -166,7 +170,9 @@ impl Reads {
     async fn nodes(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "At most 100, of courses, modules, module items or enrollments.")]
+        #[graphql(
+            desc = "At most 100, of courses, modules, module items, enrollments, dead letters or parked messages."
+        )]
         ids: Vec<ID>,
         #[graphql(desc = "Waits, at most 1 s, until the read model has seen this position.")]
         min_position: Option<String>,

@@ -17,5 +17,5 @@ pub use self::consumer::{Inbound, InboundConfig, InboundState, InboundStatus};
 pub use self::places::{Found, Partition};
 pub use self::reader::{Incoming, MAX_VALUE_BYTES, Message, Poison, identity, read};
 pub use self::summary::{outcome, summary};
-pub use self::translate::translate;
+pub use self::translate::{reading, translate};
 pub use self::unpark::{Unpark, UnparkState};

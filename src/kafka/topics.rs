@@ -96,6 +96,17 @@ impl InboundTopic {
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|topic| topic.name() == name)
     }
+
+    /// Whether its messages are personal data, keys and values.
+    pub fn is_personal(self) -> bool {
+        match self {
+            Self::UserCreation | Self::UserUpdate => true,
+            Self::AssessmentCreation
+            | Self::SubmissionCompleted
+            | Self::GradingCompleted
+            | Self::TranscodingCompleted => false,
+        }
+    }
 }
 
 const PROGRESS: &str = "course-management-service-bridge-progress"; // never rename: published history hangs on it

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
 mod order;
-mod world;
+pub(crate) mod world;
 
 use course_service::commands::Awaited;
 use course_service::commands::intake::{Effect, IntakeError, Origin, Places};

@@ -43,3 +43,4 @@ mod schema;
 mod statements;
 mod support;
 mod survival;
+mod workbench;

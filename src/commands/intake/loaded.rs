@@ -79,13 +79,14 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// Brings what is missing, a statement for each kind of it.
+    /// Brings what is missing, a statement for each kind of it. Without a cache it is for a preview: nothing comes from
+    /// memory, which may be behind, and no keys of persons are made.
     pub(super) async fn load(
         &mut self,
         needs: Needs,
         pool: &PgPool,
         streams: &Streams,
-        cache: &StateCache,
+        cache: Option<&StateCache>,
     ) -> Result<(), IntakeError> {
         if !needs.keys.is_empty() {
             let wanted: Vec<Key> = needs.keys.into_iter().collect();
@@ -97,11 +98,14 @@ impl Loaded {
         }
         if !needs.persons.is_empty() {
             let users: Vec<&str> = needs.persons.iter().map(String::as_str).collect();
-            self.persons.extend(personal::ensure_keys(pool, &users).await?);
+            self.persons.extend(match cache {
+                Some(_) => personal::ensure_keys(pool, &users).await?,
+                None => personal::keys_to_try(pool, &users).await?,
+            });
         }
         let mut missing: Vec<StreamId> = Vec::new();
         for stream in needs.streams {
-            match cache.get(&stream) {
+            match cache.and_then(|cache| cache.get(&stream)) {
                 Some(state) => {
                     self.streams.insert(stream, state);
                 }

@@ -98,10 +98,7 @@ impl DeadLane {
 /// Header names are what consumers branch on: never rename.
 fn record(letter: DeadLetter) -> DeadRecord {
     let DeadLetter { id, code, reason, group, dead_at, record, bytes, settled, .. } = letter;
-    let personal = matches!(
-        InboundTopic::parse(&record.topic),
-        Some(InboundTopic::UserCreation | InboundTopic::UserUpdate) | None
-    );
+    let personal = InboundTopic::parse(&record.topic).is_none_or(InboundTopic::is_personal);
     let cut = bytes.is_some_and(|bytes| bytes > MAX_VALUE_BYTES);
     let omitted = personal || settled.is_some();
     let mut headers = if personal { Vec::new() } else { record.headers };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::reader;
 use crate::commands::intake::{Incoming, Origin, Reported, Unreadable};
+use crate::commands::workbench::Reading;
 use crate::event_store::Metadata;
 use crate::event_store::inbound::Record;
 use crate::kafka::topics::InboundTopic;
@@ -46,6 +47,15 @@ pub fn translate(record: Record, origin: Origin) -> Incoming {
         }
     };
     Incoming { origin, identity, record: Arc::new(record), content }
+}
+
+/// How a workbench reads what was kept.
+pub fn reading() -> Reading {
+    Reading {
+        translate,
+        topics: InboundTopic::ALL.map(InboundTopic::name).to_vec(),
+        is_personal: |topic| InboundTopic::parse(topic).is_none_or(InboundTopic::is_personal),
+    }
 }
 
 /// The headers that are kept: the first ones, within a bound.

@@ -12,23 +12,23 @@ use serde_json::Value;
 use crate::instance::Instance;
 use crate::support;
 
-pub(super) const GROUP: &str = "course-management-group";
+pub(crate) const GROUP: &str = "course-management-group";
 
 /// An instance with an intake, and topics of one partition that exist on paper only.
-pub(super) struct World {
-    pub(super) url: String,
-    pub(super) instance: Instance,
-    pub(super) intake: Intake,
-    pub(super) places: Places,
+pub(crate) struct World {
+    pub(crate) url: String,
+    pub(crate) instance: Instance,
+    pub(crate) intake: Intake,
+    pub(crate) places: Places,
     offsets: Mutex<i64>,
 }
 
 impl World {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::on(&support::database_url().await).await
     }
 
-    pub(super) async fn on(url: &str) -> Self {
+    pub(crate) async fn on(url: &str) -> Self {
         let instance = Instance::on(url).await;
         let log = InboundLog::new(appender_pool(url).unwrap(), instance.head.clone());
         let intake = Intake::new(instance.pool.clone(), log, GROUP, |_, _| ());
@@ -37,7 +37,7 @@ impl World {
     }
 
     /// The next record of a topic.
-    pub(super) fn record(&self, topic: &str, value: Option<&[u8]>) -> Record {
+    pub(crate) fn record(&self, topic: &str, value: Option<&[u8]>) -> Record {
         let mut offsets = self.offsets.lock().unwrap();
         *offsets += 1;
         Record {
@@ -50,31 +50,31 @@ impl World {
     }
 
     /// The next message of a topic.
-    pub(super) fn message(&self, topic: &str, value: &Value) -> Incoming {
+    pub(crate) fn message(&self, topic: &str, value: &Value) -> Incoming {
         let value = serde_json::to_vec(value).unwrap();
         translate(self.record(topic, Some(&value)), Origin::Topic)
     }
 
-    pub(super) async fn try_give(
+    pub(crate) async fn try_give(
         &mut self,
         messages: Vec<Incoming>,
     ) -> Result<Vec<Effect>, IntakeError> {
         self.intake.process(messages, &mut self.places).await
     }
 
-    pub(super) async fn give(&mut self, messages: Vec<Incoming>) -> Vec<Effect> {
+    pub(crate) async fn give(&mut self, messages: Vec<Incoming>) -> Vec<Effect> {
         self.try_give(messages).await.unwrap()
     }
 
     /// Gives one message.
-    pub(super) async fn tell(&mut self, topic: &str, value: &Value) -> Effect {
+    pub(crate) async fn tell(&mut self, topic: &str, value: &Value) -> Effect {
         let message = self.message(topic, value);
         let effects = self.give(vec![message]).await;
         effects.into_iter().next().unwrap()
     }
 
     /// How many events of this type the log holds.
-    pub(super) async fn count(&self, event_type: &str) -> i64 {
+    pub(crate) async fn count(&self, event_type: &str) -> i64 {
         sqlx::query_scalar("SELECT count(*) FROM events WHERE event_type = $1")
             .bind(event_type)
             .fetch_one(&self.instance.pool)
@@ -82,12 +82,12 @@ impl World {
             .unwrap()
     }
 
-    pub(super) async fn scalar(&self, sql: &str) -> i64 {
+    pub(crate) async fn scalar(&self, sql: &str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(&self.instance.pool).await.unwrap()
     }
 }
 
 /// An instant, given in seconds behind a certain one.
-pub(super) fn at(seconds: i64) -> DateTime<Utc> {
+pub(crate) fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_780_000_000 + seconds, 0).unwrap()
 }
