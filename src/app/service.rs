@@ -30,12 +30,13 @@ use crate::event_store::{Appender, migrate};
 use crate::graphql::{self, Parts};
 use crate::kafka::bridge::{Bridge, BridgeConfig};
 use crate::kafka::client::Connection;
-use crate::kafka::inbound::{self, Inbound, InboundConfig, Unpark};
+use crate::kafka::inbound::{self, Inbound, InboundConfig, InboundStatus, Unpark, UnparkState};
 use crate::kafka::topics::{TopicNames, TopicSettings};
 use crate::projections::{self, Checkpoints};
 
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each role is on or off by itself")]
 pub struct Roles {
     /// Serves GraphQL.
     pub api: bool,
@@ -199,22 +200,21 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Running>
     let intake = intake(config, &pool, &head, move |topic, effect| {
         observed.message(topic, effect);
     })?;
-    let mut inbound_status = None;
-    if roles.inbound {
-        let (wake, patience) = (head.subscribe(), config.parked_ttl);
-        let unpark = Unpark::new(pool.clone(), intake.clone(), wake, instance, patience);
+    let inbound_status = if roles.inbound {
+        let (wake, ttl) = (head.subscribe(), config.parked_ttl);
+        let unpark = Unpark::new(pool.clone(), intake.clone(), wake, instance, ttl);
         let inbound = Inbound::new(pool.clone(), intake.clone(), inbound_config(config)?);
-        inbound_status = Some((inbound.status(), unpark.state()));
-        tasks.spawn("unpark", unpark.run(background.clone()));
-        tasks.spawn("inbound", inbound.run(background.clone()));
-    }
+        Some(tasks.take_in(inbound, unpark))
+    } else {
+        None
+    };
     let mut appender_task = None;
     let mut api = None;
     if roles.api {
         let identity = Identity::try_new(config.user_management_service_url()?)
             .context("the client of the user management service cannot be built")?;
         let appender_pool = database::appender_pool(config.database_url()?)?;
-        let (appender, task) = Appender::new(appender_pool, head.clone());
+        let (appender, task) = Appender::new(appender_pool, head);
         appender_task = Some(tokio::spawn(task));
         tasks.spawn("old keys", forget_old_keys(pool.clone(), background.clone()));
         let observed = metrics.clone();
@@ -247,19 +247,25 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Running>
     tasks.spawn("http", serve_http(listener, router, stop.clone(), background, grace));
     tracing::info!(%address, ?roles, "listening");
 
-    let task = tokio::spawn(async move {
-        let ended = tasks.run(grace).await;
-        if let Some(task) = appender_task
-            && timeout(grace, task).await.is_err()
-        {
-            tracing::warn!(
-                "the database did not answer in time; some commands have no outcome yet"
-            );
-        }
-        let _ = timeout(Duration::from_secs(1), pool.close()).await;
-        ended
-    });
+    let task = tokio::spawn(until_ended(tasks, grace, appender_task, pool));
     Ok(Running { address, stop, task })
+}
+
+/// Runs the tasks to their end, then what was appended last.
+async fn until_ended(
+    tasks: Tasks,
+    grace: Duration,
+    appender_task: Option<JoinHandle<()>>,
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let ended = tasks.run(grace).await;
+    if let Some(task) = appender_task
+        && timeout(grace, task).await.is_err()
+    {
+        tracing::warn!("the database did not answer in time; some commands have no outcome yet");
+    }
+    let _ = timeout(Duration::from_secs(1), pool.close()).await;
+    ended
 }
 
 /// Tasks that begin once the database has this release's tables.
@@ -270,6 +276,18 @@ struct AfterMigration {
 }
 
 impl AfterMigration {
+    /// Starts what takes messages in; follows how it is.
+    fn take_in(
+        &mut self,
+        inbound: Inbound,
+        unpark: Unpark,
+    ) -> (watch::Receiver<InboundStatus>, watch::Receiver<UnparkState>) {
+        let status = (inbound.status(), unpark.state());
+        self.spawn("unpark", unpark.run(self.stop.clone()));
+        self.spawn("inbound", inbound.run(self.stop.clone()));
+        status
+    }
+
     fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let (mut migrated, stop) = (self.migrated.clone(), self.stop.clone());
         self.tasks.spawn(name, async move {

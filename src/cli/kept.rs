@@ -146,10 +146,10 @@ pub(super) async fn workbench(config: &Config) -> anyhow::Result<Workbench> {
 
 impl RetryArgs {
     /// Tries them again, or says what would become of them.
-    pub(super) async fn run(self, workbench: &Workbench, shelf: Shelf) -> anyhow::Result<()> {
+    pub(super) async fn run(self, workbench: &Workbench, drawer: Shelf) -> anyhow::Result<()> {
         let ids = if self.which.ids.is_empty() {
             let topic = self.which.topic.map(InboundTopic::name);
-            let open = workbench.open(shelf, topic, 0, i64::MAX).await?;
+            let open = workbench.open(drawer, topic, 0, i64::MAX).await?;
             open.into_iter().map(|(_, id)| id).collect()
         } else {
             self.which.ids
@@ -158,23 +158,23 @@ impl RetryArgs {
         let mut tally = Tally::default();
         for portion in ids.chunks(MAX_IDS) {
             let outcomes = if self.dry_run {
-                workbench.preview(shelf, portion).await?
+                workbench.preview(drawer, portion).await?
             } else {
-                workbench.retry(shelf, portion, &by).await?
+                workbench.retry(drawer, portion, &by).await?
             };
             tally.show(&outcomes.list, self.json)?;
         }
-        tally.end(shelf, if self.dry_run { Asked::Preview } else { Asked::Retry })
+        tally.end(drawer, if self.dry_run { Asked::Preview } else { Asked::Retry })
     }
 }
 
 impl DiscardArgs {
     /// Takes them away.
-    pub(super) async fn run(self, workbench: &Workbench, shelf: Shelf) -> anyhow::Result<()> {
+    pub(super) async fn run(self, workbench: &Workbench, drawer: Shelf) -> anyhow::Result<()> {
         let by = operator();
         let mut tally = Tally::default();
         for portion in self.ids.chunks(MAX_IDS) {
-            let discarded = workbench.discard(shelf, portion, &by, &self.reason).await;
+            let discarded = workbench.discard(drawer, portion, &by, &self.reason).await;
             let outcomes = discarded.map_err(|error| match error {
                 WorkbenchError::Refused(refusal) => {
                     anyhow::Error::from(Usage(format!("--{refusal}")))
@@ -183,7 +183,7 @@ impl DiscardArgs {
             })?;
             tally.show(&outcomes.list, self.json)?;
         }
-        tally.end(shelf, Asked::Discard)
+        tally.end(drawer, Asked::Discard)
     }
 }
 
@@ -223,20 +223,20 @@ impl Tally {
         if lines.is_empty() { Ok(()) } else { print(&lines.join("\n")) }
     }
 
-    fn end(self, shelf: Shelf, asked: Asked) -> anyhow::Result<()> {
+    fn end(self, drawer: Shelf, asked: Asked) -> anyhow::Result<()> {
         let Self { all, dead, unknown } = self;
         if all == 0 {
             eprintln!("there is none");
         }
         if !unknown.is_empty() {
             let unknown = unknown.join(", ");
-            match shelf {
+            match drawer {
                 Shelf::DeadLetters => bail!("there is no dead letter {unknown}"),
                 Shelf::Parked => bail!("there is no parked message {unknown}; was it released?"),
             }
         }
         if asked == Asked::Retry && dead > 0 {
-            match shelf {
+            match drawer {
                 Shelf::DeadLetters => bail!("{dead} of {all} dead letters cannot be read and stay"),
                 Shelf::Parked => bail!("{dead} of {all} messages cannot be read: dead letters now"),
             }
@@ -253,20 +253,14 @@ fn outcome_json(outcome: &Outcome) -> Value {
 }
 
 fn outcome_line(outcome: &Outcome) -> String {
-    let mut line = format!("{}  {:<9}", outcome.id, outcome.name());
-    if let Some(code) = outcome.code() {
-        line.push_str(&format!("  {code}:"));
-    }
-    if let Some(reason) = outcome.reason() {
-        line.push_str(&format!(" {}", printable(&reason)));
-    }
-    if let Some(waits_for) = outcome.waits_for() {
-        line.push_str(&format!("  waits for {}", printable(&waits_for)));
-    }
-    if !outcome.events.is_empty() {
-        line.push_str(&format!("  {}", outcome.events.join(", ")));
-    }
-    line.trim_end().to_owned()
+    let parts = [
+        Some(format!("{}  {:<9}", outcome.id, outcome.name())),
+        outcome.code().map(|code| format!("  {code}:")),
+        outcome.reason().map(|reason| format!(" {}", printable(&reason))),
+        outcome.waits_for().map(|awaited| format!("  waits for {}", printable(&awaited))),
+        (!outcome.events.is_empty()).then(|| format!("  {}", outcome.events.join(", "))),
+    ];
+    parts.into_iter().flatten().collect::<String>().trim_end().to_owned()
 }
 
 /// Where a message lay.

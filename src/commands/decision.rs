@@ -93,28 +93,19 @@ impl<'a> Draft<'a> {
                 }
                 let owner = code.as_ref().and_then(|code| owner(facts, code));
                 let video = video_use(self.id, command, facts);
-                let mut command = with_facts(command, owner.as_deref(), &self.seats);
-                if let (CourseAction::AddItem { video, .. }, Some((known, _))) =
-                    (&mut command.action, &video)
-                {
-                    video.clone_from(known);
-                }
+                let known = video.as_ref().and_then(|(known, _)| known.as_ref());
+                let command = with_facts(command, owner.as_deref(), known, &self.seats);
                 reads.push(StreamType::Course);
                 if moves_seats(&command.action) {
                     reads.push(StreamType::Seats);
                 }
                 let decided = self.room(|room| room.change_course(&command));
-                if let Ok(changes) = &decided {
-                    keys = self.key_uses(changes);
-                    keys.extend(video.map(|(_, used)| used));
-                } else if let (
-                    Err(Undecided::Refused(Refusal::CodeTaken)),
-                    Some(code),
-                    Some(owner),
-                ) = (&decided, code, owner)
-                {
-                    keys = vec![code_key(code, KeyAct::Held(owner))];
-                }
+                let held = code.zip(owner).map(|(code, by)| code_key(code, KeyAct::Held(by)));
+                keys = match &decided {
+                    Ok(changes) => self.key_uses(changes, video.map(|(_, used)| used)),
+                    Err(Undecided::Refused(Refusal::CodeTaken)) => held.into_iter().collect(),
+                    Err(_) => Vec::new(),
+                };
                 decided
             }
             Request::Enroll(enroll) => {
@@ -271,10 +262,10 @@ impl<'a> Draft<'a> {
         StreamId::new(StreamType::Enrollment, EnrollmentId::of(self.id, student).as_str())
     }
 
-    fn key_uses(&self, changes: &Changes) -> Vec<KeyUse> {
+    fn key_uses(&self, changes: &Changes, video: Option<KeyUse>) -> Vec<KeyUse> {
         let id = self.id.to_string();
         let old = folded_code(&self.course.code);
-        let mut keys = Vec::new();
+        let mut keys: Vec<KeyUse> = video.into_iter().collect();
         for event in &changes.course {
             match event {
                 CourseEvent::CourseCreated { code, .. } => {
@@ -388,7 +379,12 @@ fn video_use(
     Some((result, KeyUse { space, key, what }))
 }
 
-fn with_facts(command: &CourseCommand, owner: Option<&str>, seats: &Seats) -> CourseCommand {
+fn with_facts(
+    command: &CourseCommand,
+    owner: Option<&str>,
+    known: Option<&VideoResult>,
+    seats: &Seats,
+) -> CourseCommand {
     let owner = owner.and_then(|id| CourseId::parse(id, "code").ok());
     let mut command = command.clone();
     match &mut command.action {
@@ -400,6 +396,7 @@ fn with_facts(command: &CourseCommand, owner: Option<&str>, seats: &Seats) -> Co
             *waiting = u32::try_from(seats.waitlist.len()).unwrap_or(u32::MAX);
         }
         CourseAction::Delete { seats_taken, .. } => *seats_taken = seats.taken,
+        CourseAction::AddItem { video, .. } => *video = known.cloned(),
         CourseAction::AssignInstructor { .. }
         | CourseAction::RemoveInstructor { .. }
         | CourseAction::Publish
@@ -409,7 +406,6 @@ fn with_facts(command: &CourseCommand, owner: Option<&str>, seats: &Seats) -> Co
         | CourseAction::UpdateModule { .. }
         | CourseAction::RemoveModule { .. }
         | CourseAction::ReorderModules { .. }
-        | CourseAction::AddItem { .. }
         | CourseAction::UpdateItem { .. }
         | CourseAction::RemoveItem { .. }
         | CourseAction::ReorderItems { .. } => {}

@@ -181,13 +181,16 @@ pub struct Intake {
     inner: Arc<Inner>,
 }
 
+/// Hears of a message its topic and [`Effect::name`].
+type Observe = dyn Fn(&str, &'static str) + Send + Sync;
+
 struct Inner {
     pool: PgPool,
     log: InboundLog,
     streams: Streams,
     cache: StateCache,
     group: String,
-    observe: Box<dyn Fn(&str, &'static str) + Send + Sync>,
+    observe: Box<Observe>,
 }
 
 impl Intake {

@@ -116,44 +116,44 @@ impl Workbench {
     /// Numbers and ids of those behind `after` that nobody has seen to, of one topic where it is given, in order.
     pub async fn open(
         &self,
-        shelf: Shelf,
+        drawer: Shelf,
         topic: Option<&str>,
         after: i64,
         limit: i64,
     ) -> Result<Vec<(i64, Uuid)>> {
         self.known(topic)?;
-        Ok(match shelf {
+        Ok(match drawer {
             Shelf::DeadLetters => dead_letters::open_ids(&self.pool, topic, after, limit).await?,
             Shelf::Parked => parked::ids(&self.pool, topic, after, limit).await?,
         })
     }
 
     /// What would become of these if they were tried again now, one after the other. Nothing is written.
-    pub async fn preview(&self, shelf: Shelf, ids: &[Uuid]) -> Result<Outcomes> {
+    pub async fn preview(&self, drawer: Shelf, ids: &[Uuid]) -> Result<Outcomes> {
         let ids = portion(ids)?;
-        let messages = self.messages(shelf, &ids).await?;
+        let messages = self.messages(drawer, &ids).await?;
         let previews = self.intake.preview(&messages).await?;
         let previews = messages.iter().zip(previews);
         let known =
             previews.map(|(message, preview)| Outcome::previewed(message.id(), preview)).collect();
-        Ok(Outcomes { list: self.outcomes(shelf, &ids, known).await?, position: None })
+        Ok(Outcomes { list: self.outcomes(drawer, &ids, known).await?, position: None })
     }
 
     /// Tries these again, in the order in which they came: redrives dead letters, releases parked messages. What cannot
     /// be read stays a dead letter, and what still refers to something missing stays parked or is parked.
-    pub async fn retry(&self, shelf: Shelf, ids: &[Uuid], by: &str) -> Result<Outcomes> {
+    pub async fn retry(&self, drawer: Shelf, ids: &[Uuid], by: &str) -> Result<Outcomes> {
         let ids = portion(ids)?;
-        let messages = self.messages(shelf, &ids).await?;
+        let messages = self.messages(drawer, &ids).await?;
         let retried = self.intake.retry(messages, by).await?;
         let effects = retried.effects.into_iter();
         let known = effects.map(|(id, effect)| Outcome::of(id, Fate::Tried(effect))).collect();
-        Ok(Outcomes { list: self.outcomes(shelf, &ids, known).await?, position: retried.position })
+        Ok(Outcomes { list: self.outcomes(drawer, &ids, known).await?, position: retried.position })
     }
 
     /// Takes these away for good, with their content. That it was done, by whom and why stays, as a dead letter.
     pub async fn discard(
         &self,
-        shelf: Shelf,
+        drawer: Shelf,
         ids: &[Uuid],
         by: &str,
         reason: &str,
@@ -163,7 +163,7 @@ impl Workbench {
             return Err(Refusal::invalid("reason", "must be 1 to 1,024 bytes of text").into());
         }
         let ids = portion(ids)?;
-        let gone = match shelf {
+        let gone = match drawer {
             Shelf::DeadLetters => self.intake.discard(&ids, by, reason).await?,
             Shelf::Parked => {
                 let parked = parked::find(&self.pool, &ids, WHOLE).await?.into_iter();
@@ -177,7 +177,7 @@ impl Workbench {
             }
         };
         let known = gone.into_iter().map(|id| Outcome::of(id, Fate::Discarded)).collect();
-        Ok(Outcomes { list: self.outcomes(shelf, &ids, known).await?, position: None })
+        Ok(Outcomes { list: self.outcomes(drawer, &ids, known).await?, position: None })
     }
 
     /// Refuses a topic that is none of the incoming ones.
@@ -190,9 +190,9 @@ impl Workbench {
     }
 
     /// Those that are there and that nobody has seen to, in the order in which they came.
-    async fn messages(&self, shelf: Shelf, ids: &[Uuid]) -> Result<Vec<Incoming>> {
+    async fn messages(&self, drawer: Shelf, ids: &[Uuid]) -> Result<Vec<Incoming>> {
         let translate = self.reading.translate;
-        Ok(match shelf {
+        Ok(match drawer {
             Shelf::DeadLetters => {
                 let letters = dead_letters::find(&self.pool, ids, WHOLE).await?.into_iter();
                 let open = letters.filter(|letter| letter.settled.is_none());
@@ -208,14 +208,14 @@ impl Workbench {
     /// In the order of `ids`, with what is to be said of the others.
     async fn outcomes(
         &self,
-        shelf: Shelf,
+        drawer: Shelf,
         ids: &[Uuid],
         known: Vec<Outcome>,
     ) -> Result<Vec<Outcome>> {
         let mut known: HashMap<Uuid, Outcome> =
             known.into_iter().map(|outcome| (outcome.id, outcome)).collect();
         let others: Vec<Uuid> = ids.iter().copied().filter(|id| !known.contains_key(id)).collect();
-        if shelf == Shelf::DeadLetters && !others.is_empty() {
+        if drawer == Shelf::DeadLetters && !others.is_empty() {
             for letter in dead_letters::find(&self.pool, &others, 0).await? {
                 if let Some(settled) = letter.settled {
                     known.insert(letter.id, Outcome::of(letter.id, Fate::Settled(settled)));

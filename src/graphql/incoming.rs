@@ -295,12 +295,12 @@ pub(super) async fn visible_parked_message(
 
 async fn preview(
     ctx: &Context<'_>,
-    shelf: Shelf,
+    drawer: Shelf,
     ids: &[ID],
 ) -> Result<Vec<IncomingMessageOutcome>> {
     let workbench = workbench(ctx)?;
     let ids = message_ids(ids).map_err(|refusal| read_error(&refusal.into()))?;
-    let outcomes = workbench.preview(shelf, &ids).await.map_err(|error| read_error(&error))?;
+    let outcomes = workbench.preview(drawer, &ids).await.map_err(|error| read_error(&error))?;
     count_entries(ctx, outcomes.list.len())?;
     Ok(outcomes.list.into_iter().map(IncomingMessageOutcome::from).collect())
 }

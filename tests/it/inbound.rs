@@ -121,7 +121,7 @@ fn header(message: &OwnedMessage, name: &str) -> Option<String> {
 async fn the_producer_of_the_seed_is_understood_shuffled_and_with_everything_twice() {
     let folder = npm::installed("kafkajs").await;
     let settings = Settings::new().await;
-    let (_service, client) = settings.serve(&[]).await;
+    let (service, client) = settings.serve(&[]).await;
     reads(&client).await;
     let input = json!({ "id": "rust", "code": "RUST", "title": "Rust", "publish": true, "passingScore": 50.0 });
     client.mutate(ADA, "createCourse", input, "").await;
@@ -209,7 +209,7 @@ async fn the_producer_of_the_seed_is_understood_shuffled_and_with_everything_twi
             assert!(!text.contains("Sample") && !text.contains("sam@"), "{text}");
         }
     }
-    let said = _service.output();
+    let said = service.output();
     assert!(!said.contains("Sample") && !said.contains("sam@"), "{said}");
 }
 
@@ -377,7 +377,7 @@ async fn a_topic_made_anew_turns_its_partition_red_until_somebody_says_where_to_
         })
         .await;
     }
-    let (_service, client) = settings.serve(&[]).await;
+    let (service, client) = settings.serve(&[]).await;
     let mut why = Value::Null;
     eventually("the partition is red", async || {
         why = client.get("/readyz").await.1["parts"]["inbound"]["partitions"][0].clone();
@@ -406,7 +406,7 @@ async fn a_topic_made_anew_turns_its_partition_red_until_somebody_says_where_to_
     offsets::order(&pool, &group, "User-Creation", 0, 3).await.unwrap();
     let mut cut = TopicPartitionList::new();
     cut.add_partition_offset(&topic, 0, Offset::Offset(7)).unwrap();
-    drop(_service);
+    drop(service);
     admin.delete_records(&cut, &options).await.unwrap();
     eventually("the loss is told", async || {
         let found = report(&pool, &connection, &settings.prefix).await.unwrap();

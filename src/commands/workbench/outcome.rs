@@ -45,7 +45,7 @@ impl Outcome {
     }
 
     pub(super) fn previewed(id: Uuid, preview: Preview) -> Self {
-        let events = preview.events.iter().map(|event| event.name()).collect();
+        let events = preview.events.iter().map(crate::domain::Event::name).collect();
         Self { id, fate: Fate::Tried(preview.effect), events }
     }
 

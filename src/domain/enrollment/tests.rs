@@ -234,7 +234,7 @@ fn completed() -> EnrollmentEvent {
 #[test]
 fn a_submission_is_recorded_once_with_its_earliest_time_and_its_highest_attempt() {
     let seat = enrolled(Via::Direct);
-    given(&[seat.clone()])
+    given(std::slice::from_ref(&seat))
         .when(submission("s", 5, None))
         .then_expect_events(vec![submitted("s", 5, None)]);
     let known = [seat, submitted("s", 5, Some(1))];
@@ -256,7 +256,9 @@ fn a_submission_is_recorded_once_with_its_earliest_time_and_its_highest_attempt(
 #[test]
 fn the_newest_grade_counts_and_the_others_stay_in_the_history() {
     let seat = enrolled(Via::Direct);
-    given(&[seat.clone()]).when(record(5.0, 1, true)).then_expect_events(vec![graded(5.0, 1)]);
+    given(std::slice::from_ref(&seat))
+        .when(record(5.0, 1, true))
+        .then_expect_events(vec![graded(5.0, 1)]);
     let known = [seat, graded(5.0, 2)];
     given(&known).when(record(7.0, 3, true)).then_expect_events(vec![revised(7.0, 3, false)]);
     given(&known).when(record(4.0, 1, false)).then_expect_events(vec![revised(4.0, 1, true)]);

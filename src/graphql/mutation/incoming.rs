@@ -168,7 +168,7 @@ fn refused(error: WorkbenchError) -> Result<UserError> {
 async fn retry(
     workbench: &Workbench,
     actor: &Actor,
-    shelf: Shelf,
+    drawer: Shelf,
     choice: Choice,
 ) -> std::result::Result<Done, WorkbenchError> {
     admin(actor)?;
@@ -179,12 +179,12 @@ async fn retry(
             let rule = "must not come together with topic or after";
             return Err(Refusal::invalid("ids", rule).into());
         }
-        let outcomes = workbench.retry(shelf, &message_ids(&ids)?, by).await?;
+        let outcomes = workbench.retry(drawer, &message_ids(&ids)?, by).await?;
         return Ok(Done { outcomes, end_cursor: None });
     }
     let most = usize::try_from(max_count).ok().filter(|count| (1..=MAX_IDS).contains(count));
     let most = most.ok_or(Refusal::invalid("maxCount", "must be 1 to 200"))?;
-    let list = match shelf {
+    let list = match drawer {
         Shelf::DeadLetters => DEAD_LETTERS,
         Shelf::Parked => PARKED_MESSAGES,
     };
@@ -195,24 +195,25 @@ async fn retry(
             decode_number(list, &cursor).ok_or(Refusal::invalid("after", rule))?
         }
     };
-    let mut open = workbench.open(shelf, topic.as_deref(), after, i64::from(max_count) + 1).await?;
+    let mut open =
+        workbench.open(drawer, topic.as_deref(), after, i64::from(max_count) + 1).await?;
     let has_more = open.len() > most;
     open.truncate(most);
     let ids: Vec<_> = open.iter().map(|(_, id)| *id).collect();
-    let last = open.last().filter(|_| has_more);
-    let end_cursor = last.map(|(number, _)| encode_number(list, *number));
-    Ok(Done { outcomes: workbench.retry(shelf, &ids, by).await?, end_cursor })
+    let more_behind = open.last().filter(|_| has_more);
+    let end_cursor = more_behind.map(|(number, _)| encode_number(list, *number));
+    Ok(Done { outcomes: workbench.retry(drawer, &ids, by).await?, end_cursor })
 }
 
 async fn discard(
     workbench: &Workbench,
     actor: &Actor,
-    shelf: Shelf,
+    drawer: Shelf,
     ids: &[ID],
     reason: &str,
 ) -> std::result::Result<Done, WorkbenchError> {
     admin(actor)?;
-    let outcomes = workbench.discard(shelf, &message_ids(ids)?, actor.id.as_str(), reason).await?;
+    let outcomes = workbench.discard(drawer, &message_ids(ids)?, actor.id.as_str(), reason).await?;
     Ok(Done { outcomes, end_cursor: None })
 }
 
@@ -260,8 +261,8 @@ impl IncomingMutation {
         #[graphql(desc = "Which dead letters, and why")] input: DiscardDeadLettersInput,
     ) -> Result<DiscardDeadLettersPayload> {
         let (actor, workbench) = (actor(ctx)?, ctx.data::<Workbench>()?);
-        let shelf = Shelf::DeadLetters;
-        let done = discard(workbench, &actor, shelf, &input.ids, &input.reason).await;
+        let drawer = Shelf::DeadLetters;
+        let done = discard(workbench, &actor, drawer, &input.ids, &input.reason).await;
         DiscardDeadLettersPayload::of(done, input.client_mutation_id)
     }
 
@@ -273,8 +274,8 @@ impl IncomingMutation {
         #[graphql(desc = "Which parked messages, and why")] input: DiscardParkedMessagesInput,
     ) -> Result<DiscardParkedMessagesPayload> {
         let (actor, workbench) = (actor(ctx)?, ctx.data::<Workbench>()?);
-        let shelf = Shelf::Parked;
-        let done = discard(workbench, &actor, shelf, &input.ids, &input.reason).await;
+        let drawer = Shelf::Parked;
+        let done = discard(workbench, &actor, drawer, &input.ids, &input.reason).await;
         DiscardParkedMessagesPayload::of(done, input.client_mutation_id)
     }
 }

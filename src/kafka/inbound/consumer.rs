@@ -264,19 +264,23 @@ impl Member {
 
     /// What the client reports by itself.
     fn stumbled(&self, error: &KafkaError) {
-        match error.rdkafka_error_code() {
-            // The place is outside of what Kafka has, or the topic is gone: look again.
+        use RDKafkaErrorCode as Code;
+        let lost = matches!(
+            error.rdkafka_error_code(),
             Some(
-                RDKafkaErrorCode::AutoOffsetReset
-                | RDKafkaErrorCode::OffsetOutOfRange
-                | RDKafkaErrorCode::UnknownTopicOrPartition
-                | RDKafkaErrorCode::UnknownPartition
-                | RDKafkaErrorCode::UnknownTopic,
-            ) => {
-                tracing::warn!(%error, "a partition cannot be read; looking again where it stands");
-                self.seat().held().placed = false;
-            }
-            _ => tracing::debug!(%error, "the consumer of incoming messages stumbled"),
+                Code::AutoOffsetReset
+                    | Code::OffsetOutOfRange
+                    | Code::UnknownTopicOrPartition
+                    | Code::UnknownPartition
+                    | Code::UnknownTopic
+            )
+        );
+        if lost {
+            // The place is outside of what Kafka has, or the topic is gone.
+            tracing::warn!(%error, "a partition cannot be read; looking again where it stands");
+            self.seat().held().placed = false;
+        } else {
+            tracing::debug!(%error, "the consumer of incoming messages stumbled");
         }
     }
 
@@ -362,8 +366,9 @@ impl Member {
             if held.places == held.told {
                 return;
             }
-            held.told = held.places.clone();
-            held.told.clone()
+            let places = held.places.clone();
+            held.told.clone_from(&places);
+            places
         };
         let mut list = TopicPartitionList::new();
         for ((topic, partition), place) in places {

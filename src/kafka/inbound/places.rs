@@ -71,7 +71,7 @@ impl Probe {
         for topic in topics {
             let name = self.names.prefixed(topic);
             let found = metadata.topics().iter().find(|found| found.name() == name);
-            let ids = found.into_iter().flat_map(|found| found.partitions());
+            let ids = found.into_iter().flat_map(rdkafka::metadata::MetadataTopic::partitions);
             partitions.extend(ids.map(|partition| ((*topic).to_owned(), partition.id())));
         }
         Ok(partitions)
