@@ -79,7 +79,9 @@ fn read_to_end(
                 }
             }
             Some(Err(KafkaError::PartitionEOF(_))) => return Ok(last),
-            Some(Err(error)) => return Err(error),
+            // A client that has just begun tells of every address that did not answer; the deadline tells whether
+            // Kafka is away.
+            Some(Err(error)) => tracing::debug!(%error, "reading the progress topic stumbled"),
             None => (),
         }
     }
