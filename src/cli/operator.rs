@@ -29,7 +29,7 @@ mod tests {
 
     #[test]
     fn a_user_is_found_by_number() {
-        let known = "root:x:0:0:root:/root:/bin/sh\n\nbroken\nada:x:1000:1000::/home/ada:/bin/sh\n";
+        let known = "root:x:0:0:root:/:/bin/sh\n\nbroken\nada:x:1000:1000::/:/bin/sh\n";
         assert_eq!(name_of(0, known), Some("root"));
         assert_eq!(name_of(1000, known), Some("ada"));
         assert_eq!(name_of(100, known), None);

@@ -39,6 +39,8 @@ use crate::event_store::{KeyUse, Metadata, Position, Proposal, keys};
 pub const MAX_SLICE: usize = 200;
 /// How long the claims of messages are kept: one that comes again within this time has no second effect.
 pub const CLAIMS_KEPT_FOR: Duration = Duration::from_hours(30 * 24);
+/// The keys of the write side are not as it wrote them.
+const UNDECIDED: &str = "a message could not be decided although nothing is missing";
 /// A slice that is stale so often is cut in half, so that a busy course holds up nobody else for long.
 const STALE_BEFORE_CUT: u32 = 3;
 
@@ -422,7 +424,11 @@ impl Intake {
             let effects: Vec<Option<Effect>> =
                 messages.iter().enumerate().map(|(place, m)| draft.take(place, m)).collect();
             if draft.needs().is_empty() {
-                return Ok((draft, effects.into_iter().flatten().collect()));
+                // A message without an effect must not be passed over in silence.
+                let effects: Option<Vec<Effect>> = effects.into_iter().collect();
+                let undecided = || Box::<dyn std::error::Error + Send + Sync>::from(UNDECIDED);
+                let effects = effects.ok_or_else(|| IntakeError::Failed(undecided().into()))?;
+                return Ok((draft, effects));
             }
             let needs = draft.into_needs();
             let inner = &self.inner;
