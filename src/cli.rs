@@ -42,7 +42,7 @@ enum Command {
     /// Applies the migrations.
     #[command(after_help = "Example:\n  DATABASE_URL=postgres://… course-service migrate")]
     Migrate,
-    /// Lists and rebuilds read models.
+    /// Lists, rebuilds, verifies and switches read models.
     #[command(after_help = "Example:\n  course-service projections rebuild courses_v2")]
     Projections(projections::Args),
     /// Prints the log, one JSON object a line.

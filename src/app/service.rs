@@ -186,8 +186,7 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Running>
             tasks.spawn("projection", runner.run(pool.clone(), wake, background.clone()));
         }
     }
-    let instance = Uuid::now_v7();
-    let mut bridge_status = None;
+    let (instance, mut bridge_status) = (Uuid::now_v7(), None);
     if roles.bridge {
         let bridge = Bridge::new(pool.clone(), head.subscribe(), bridge_config(config, instance)?);
         bridge_status = Some(bridge.status());
@@ -211,8 +210,9 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Running>
     let mut appender_task = None;
     let mut api = None;
     if roles.api {
-        let identity = Identity::try_new(config.user_management_service_url()?)
-            .context("the client of the user management service cannot be built")?;
+        let identity = Identity::try_new(config.user_management_service_url()?);
+        let identity =
+            identity.context("the client of the user management service cannot be built")?;
         let appender_pool = database::appender_pool(config.database_url()?)?;
         let (appender, task) = Appender::new(appender_pool, head);
         appender_task = Some(tokio::spawn(task));
@@ -229,12 +229,13 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Running>
             checkpoints: checkpoints.clone(),
             introspection: config.graphql_limits.introspection,
         });
-        let limits = config.graphql_limits;
-        api = Some(http::Api { schema, limits, identity: Arc::new(identity) });
+        let (limits, identity) = (config.graphql_limits, Arc::new(identity));
+        api = Some(http::Api { schema, limits, identity });
     }
     let health = Health {
         pool: pool.clone(),
         migrated,
+        api: roles.api,
         checkpoints,
         projections: runners,
         bridge: bridge_status,
@@ -242,8 +243,7 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Running>
         topic_prefix: config.kafka.topic_prefix.clone(),
     };
     let router = http::router(health, metrics, api);
-    let grace = config.shutdown_grace;
-    let mut tasks = tasks.tasks;
+    let (grace, mut tasks) = (config.shutdown_grace, tasks.tasks);
     tasks.spawn("http", serve_http(listener, router, stop.clone(), background, grace));
     tracing::info!(%address, ?roles, "listening");
 
