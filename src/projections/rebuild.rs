@@ -147,7 +147,7 @@ pub async fn rebuild(
     report: &Report,
 ) -> Result<Rebuilt, RebuildError> {
     let lease = take(pool, models, "rebuilt").await?;
-    let done = lease.hold(build(pool, &lease, models, options, report)).await;
+    let done = build(pool, &lease, models, options, report).await;
     given_back(lease, done).await
 }
 
@@ -350,7 +350,7 @@ async fn directed(
     doing: &'static str,
 ) -> Result<(), RebuildError> {
     let lease = take(pool, models, doing).await?;
-    let done = lease.hold(switch::switch(pool, &lease, models, direction)).await;
+    let done = switch::switch(pool, &lease, models, direction).await;
     given_back(lease, done).await
 }
 
@@ -362,7 +362,7 @@ pub async fn verify(
     report: &Report,
 ) -> Result<Vec<Verified>, RebuildError> {
     let lease = take(pool, models, "verified").await?;
-    let done = lease.hold(verify::verify(pool, &lease, models, Which::Live, workers, report)).await;
+    let done = verify::verify(pool, &lease, models, Which::Live, workers, report).await;
     given_back(lease, done).await
 }
 

@@ -35,6 +35,7 @@ mod outage;
 mod process;
 mod projections;
 mod readme;
+mod rebuild;
 mod records;
 mod reported;
 mod reports;

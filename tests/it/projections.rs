@@ -34,11 +34,11 @@ use crate::instance::{Instance, Proxy, waits_for_a_lock, whole_log};
 use crate::reported::{Work, assessment, attached, grade, user};
 use crate::support;
 
-const TABLES: [&str; 6] =
+pub(crate) const TABLES: [&str; 6] =
     ["courses_v2", "modules_v2", "module_items_v2", "enrollments_v3", "assessments_v1", "users_v1"];
 
 /// Every row of every read model, as text.
-async fn tables(pool: &PgPool) -> HashMap<&'static str, Vec<String>> {
+pub(crate) async fn tables(pool: &PgPool) -> HashMap<&'static str, Vec<String>> {
     let mut tables = HashMap::new();
     for table in TABLES {
         let sql = format!("SELECT t::text FROM {table} t ORDER BY 1");
@@ -56,21 +56,21 @@ fn runner(pool: &PgPool, name: &str) -> Runner {
 }
 
 /// Drives every projection to the end of the log by hand.
-async fn catch_up(pool: &PgPool) {
+pub(crate) async fn catch_up(pool: &PgPool) {
     for runner in all(pool) {
         while runner.step(pool).await.unwrap() > 0 {}
     }
 }
 
-fn models() -> Vec<&'static ReadModel> {
+pub(crate) fn models() -> Vec<&'static ReadModel> {
     READ_MODELS.iter().collect()
 }
 
-fn model(name: &str) -> Vec<&'static ReadModel> {
+pub(crate) fn model(name: &str) -> Vec<&'static ReadModel> {
     READ_MODELS.iter().filter(|model| model.name == name).collect()
 }
 
-fn quiet() -> Report {
+pub(crate) fn quiet() -> Report {
     Report::to(|_| ())
 }
 
@@ -79,13 +79,13 @@ async fn rebuild_all(pool: &PgPool) {
     rebuild::rebuild(pool, &models(), options, &quiet()).await.unwrap();
 }
 
-async fn position(pool: &PgPool, name: &str) -> i64 {
+pub(crate) async fn position(pool: &PgPool, name: &str) -> i64 {
     let position = "SELECT position FROM projections WHERE name = $1";
     sqlx::query_scalar(position).bind(name).fetch_one(pool).await.unwrap()
 }
 
 /// Runs every projection until it is told to stop.
-fn run_all(pool: &PgPool, head: &Head, stop: &CancellationToken) -> Vec<Runner> {
+pub(crate) fn run_all(pool: &PgPool, head: &Head, stop: &CancellationToken) -> Vec<Runner> {
     let runners = all(pool);
     for runner in &runners {
         tokio::spawn(runner.clone().run(pool.clone(), head.subscribe(), stop.clone()));
@@ -205,7 +205,7 @@ async fn reports(instance: &Instance, course: &CourseId, number: u64) {
 }
 
 /// Something of everything: courses, modules, enrollments, withdrawals, promotions, renames, deletions.
-async fn workload(instance: &Instance, from: u64, to: u64) {
+pub(crate) async fn workload(instance: &Instance, from: u64, to: u64) {
     let mut random = from + 88_172_645_463_325_252;
     let mut next = |below: u64| {
         random ^= random << 13;

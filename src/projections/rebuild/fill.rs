@@ -108,10 +108,16 @@ impl Fill {
                 Ok(())
             });
         }
+        let mut outcome = Ok(());
         while let Some(ended) = tasks.join_next().await {
-            ended.map_err(|panic| RebuildError::Panicked(panic.to_string()))??;
+            let ended = ended.unwrap_or_else(|e| Err(RebuildError::Panicked(e.to_string())));
+            if ended.is_err() && outcome.is_ok() {
+                // The others finish what they are at: a transaction that is dropped half way may outlive us.
+                queue.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                outcome = ended;
+            }
         }
-        Ok(())
+        outcome
     }
 
     async fn portion(

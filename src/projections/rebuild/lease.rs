@@ -6,13 +6,11 @@
 //! What counts is the fence: every transaction that changes something has to find its owner in the row, and holds on
 //! to the row until it commits. Who takes over waits for such transactions first.
 
-use std::future::Future;
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::RebuildError;
@@ -27,7 +25,6 @@ pub(super) struct Lease {
     pool: PgPool,
     names: Vec<&'static str>,
     owner: Uuid,
-    lost: CancellationToken,
     heart: AbortHandle,
 }
 
@@ -49,30 +46,19 @@ impl Lease {
         let owner = Uuid::now_v7();
         let deadline = Instant::now() + LEASE + BEAT;
         let mut first = None;
-        while !try_take(pool, &names, owner, doing).await? {
+        loop {
             if let Some(other) = other(pool, &names).await? {
                 let alive = first.get_or_insert_with(|| other.clone()) != &other;
                 if alive || Instant::now() >= deadline {
                     return Err(RebuildError::Busy { name: other.name, doing: other.doing });
                 }
+            } else if try_take(pool, &names, owner, doing).await? {
+                break;
             }
             sleep(BEAT / 5).await;
         }
-        let lost = CancellationToken::new();
-        let beat = beat(pool.clone(), names.clone(), owner, lost.clone());
-        let heart = tokio::spawn(beat).abort_handle();
-        Ok(Self { pool: pool.clone(), names, owner, lost, heart })
-    }
-
-    /// Does `work` as long as the lease is ours.
-    pub(super) async fn hold<T>(
-        &self,
-        work: impl Future<Output = Result<T, RebuildError>>,
-    ) -> Result<T, RebuildError> {
-        tokio::select! {
-            done = work => done,
-            () = self.lost.cancelled() => Err(RebuildError::LeaseLost),
-        }
+        let heart = tokio::spawn(beat(pool.clone(), names.clone(), owner)).abort_handle();
+        Ok(Self { pool: pool.clone(), names, owner, heart })
     }
 
     /// Makes sure, until the transaction of `connection` ends, that the lease is ours.
@@ -162,8 +148,8 @@ async fn other(pool: &PgPool, names: &[&str]) -> sqlx::Result<Option<Other>> {
     sqlx::query_as(other).bind(names).fetch_optional(pool).await
 }
 
-async fn beat(pool: PgPool, names: Vec<&'static str>, owner: Uuid, lost: CancellationToken) {
-    let mut heard = Instant::now();
+/// Shows that the owner is alive, until it is the owner no more: the fence tells it so.
+async fn beat(pool: PgPool, names: Vec<&'static str>, owner: Uuid) {
     loop {
         sleep(BEAT).await;
         let sign = sqlx::query(
@@ -172,13 +158,8 @@ async fn beat(pool: PgPool, names: Vec<&'static str>, owner: Uuid, lost: Cancell
         .bind(&names)
         .bind(owner)
         .execute(&pool);
-        match timeout(LEASE, sign).await {
-            Ok(Ok(done)) if usize::try_from(done.rows_affected()) == Ok(names.len()) => {
-                heard = Instant::now();
-            }
-            Ok(Ok(_)) => return lost.cancel(),
-            _ if heard.elapsed() > LEASE => return lost.cancel(),
-            _ => (),
+        if matches!(timeout(LEASE, sign).await, Ok(Ok(done)) if done.rows_affected() == 0) {
+            return;
         }
     }
 }

@@ -3,14 +3,17 @@
 //! ## Decision
 //! Readers hold their views in any order, so who replaces several views can meet them in a deadlock, and Postgres
 //! might choose the reader as its victim. Therefore a switch waits for a view much shorter than Postgres waits before
-//! it looks for deadlocks, gives everything back when that is in vain, and tries again.
+//! it looks for deadlocks, gives everything back when that is in vain, and tries again. Where readers never pause, the
+//! moment in which nobody holds any of the views never comes; a moment for one view does, because new readers queue
+//! behind the switch, so after a while they are switched one by one. Nothing is lost by that: each read model has a
+//! place in the log of its own anyway.
 //!
 //! A transaction that reads a snapshot from before the last rows were written would see a table without them. So a
 //! switch first waits until those that are under way have ended.
 
 use std::time::Duration;
 
-use futures::future::try_join_all;
+use futures::future::join_all;
 use sqlx::{FromRow, PgConnection, PgPool};
 use tokio::time::{Instant, sleep};
 
@@ -26,8 +29,10 @@ use crate::projections::fold::table;
 const BATCH: i64 = 5_000;
 /// So near to the log the rest can be done within the switch.
 const NEAR: i64 = 500;
-/// How long a switch tries to find a moment without readers in its way.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long a switch of several read models tries to find a moment without readers in its way.
+const TOGETHER: Duration = Duration::from_secs(5);
+/// How long a switch of one read model does.
+const ALONE: Duration = Duration::from_mins(1);
 
 /// In which direction readers go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,17 +77,16 @@ pub(super) async fn catch_up(
     lease: &Lease,
     models: &[&'static ReadModel],
 ) -> Result<(), RebuildError> {
-    try_join_all(models.iter().map(|model| async {
+    let each = models.iter().map(|model| async {
         loop {
             let at = step(pool, lease, model).await?;
             let head = log::head(pool).await.map_err(ReadError::Database)?.position.number;
             if head - at <= NEAR {
-                return Ok::<_, RebuildError>(());
+                return Ok(());
             }
         }
-    }))
-    .await?;
-    Ok(())
+    });
+    join_all(each).await.into_iter().collect()
 }
 
 /// Applies one batch, and says where that ends.
@@ -117,14 +121,34 @@ async fn move_beside(connection: &mut PgConnection, name: &str, to: Position) ->
     Ok(())
 }
 
-/// Puts the views before the generations beside the live ones, all at once.
+/// Puts the views before the generations beside the live ones: all at once, or one after the other where readers that
+/// never pause leave no moment for that.
 pub(super) async fn switch(
     pool: &PgPool,
     lease: &Lease,
     models: &[&'static ReadModel],
     direction: Direction,
 ) -> Result<(), RebuildError> {
-    let deadline = Instant::now() + PATIENCE;
+    if models.len() > 1 {
+        match within(TOGETHER, pool, lease, models, direction).await {
+            Err(RebuildError::ReadersInTheWay) => (),
+            other => return other,
+        }
+    }
+    for model in models {
+        within(ALONE, pool, lease, &[model], direction).await?;
+    }
+    Ok(())
+}
+
+async fn within(
+    patience: Duration,
+    pool: &PgPool,
+    lease: &Lease,
+    models: &[&'static ReadModel],
+    direction: Direction,
+) -> Result<(), RebuildError> {
+    let deadline = Instant::now() + patience;
     let mut pause = Duration::from_millis(10);
     loop {
         catch_up(pool, lease, models).await?;
@@ -224,8 +248,10 @@ async fn attempt(
     if let Some(model) = models.iter().find(|m| moves.iter().all(|(has, ..)| has.name != m.name)) {
         return Err(RebuildError::NothingBeside { name: model.name, wanted: from });
     }
-    // Six of these are well below the second after which Postgres looks for deadlocks.
-    sqlx::query("SET LOCAL lock_timeout = '50ms'").execute(&mut *transaction).await?;
+    // All of them are well below the second after which Postgres looks for deadlocks.
+    let wait = if models.len() > 1 { "50ms" } else { "250ms" };
+    let wait = format!("SET LOCAL lock_timeout = '{wait}'");
+    sqlx::query(&wait).execute(&mut *transaction).await?;
     for (model, table, _) in &moves {
         tables::show(&mut transaction, model.name, table).await?;
     }
