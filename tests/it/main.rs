@@ -14,6 +14,7 @@ mod commands;
 mod contract_check;
 mod contracts;
 mod courses;
+mod determinism;
 mod dev;
 mod enrollments;
 mod federation;

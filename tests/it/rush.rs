@@ -30,21 +30,21 @@ const STUDENTS: u32 = 200;
 const AT_ONCE: usize = 48;
 
 /// Dice that fall the same for the same seed.
-struct Dice(TestRng);
+pub(crate) struct Dice(TestRng);
 
 impl Dice {
-    fn new(seed: u64, whose: u32) -> Self {
+    pub(crate) fn new(seed: u64, whose: u32) -> Self {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         bytes[8..12].copy_from_slice(&whose.to_le_bytes());
         Self(TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
     }
 
-    fn below(&mut self, sides: u32) -> u32 {
+    pub(crate) fn below(&mut self, sides: u32) -> u32 {
         self.0.next_u32() % sides
     }
 
-    fn one_in(&mut self, sides: u32) -> bool {
+    pub(crate) fn one_in(&mut self, sides: u32) -> bool {
         self.below(sides) == 0
     }
 }
