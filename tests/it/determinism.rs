@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use course_service::commands::intake::Incoming;
@@ -37,12 +38,60 @@ fn course(number: u32) -> CourseId {
     CourseId::parse(&format!("course-{number}"), "id").unwrap()
 }
 
-fn module(course: u32, number: u32) -> ModuleId {
-    ModuleId::from_uuid(Uuid::from_u64_pair(u64::from(course), u64::from(number)))
+/// The modules and items of a course that were ever added.
+#[derive(Default)]
+struct Added {
+    modules: Vec<ModuleId>,
+    items: Vec<ItemId>,
 }
 
-fn item(course: u32, number: u32) -> ItemId {
-    ItemId::from_uuid(Uuid::from_u64_pair(u64::from(course) + 1_000, u64::from(number)))
+/// Those of each course.
+struct Content(Vec<Mutex<Added>>);
+
+impl Content {
+    fn of(&self, course: u32) -> MutexGuard<'_, Added> {
+        self.0[course as usize].lock().unwrap()
+    }
+
+    fn module(&self, dice: &mut Dice, course: u32) -> ModuleId {
+        let known = self.of(course);
+        known.modules[dice.below(u32::try_from(known.modules.len()).unwrap()) as usize].clone()
+    }
+
+    fn item(&self, dice: &mut Dice, course: u32) -> ItemId {
+        let known = self.of(course);
+        known.items[dice.below(u32::try_from(known.items.len()).unwrap()) as usize].clone()
+    }
+
+    fn add_module(&self, dice: &mut Dice, course: u32) -> CourseAction {
+        let module_id = ModuleId::from_uuid(Uuid::now_v7());
+        self.of(course).modules.push(module_id.clone());
+        CourseAction::AddModule {
+            module_id,
+            title: text(dice),
+            summary: dice.one_in(2).then(|| text(dice)),
+            position: dice.one_in(2).then_some(0),
+        }
+    }
+
+    fn add_item(&self, dice: &mut Dice, course: u32) -> CourseAction {
+        let module_id = self.module(dice, course);
+        let id = ItemId::from_uuid(Uuid::now_v7());
+        self.of(course).items.push(id.clone());
+        let kind = [ItemKind::Page, ItemKind::Video][dice.below(2) as usize];
+        let video = format!("video-{}", dice.below(40));
+        let item = NewItem {
+            id,
+            kind,
+            title: text(dice),
+            required: dice.one_in(2),
+            position: dice.one_in(2).then_some(0),
+            url: None,
+            video_id: (kind == ItemKind::Video).then(|| VideoId::parse(&video, "id").unwrap()),
+            assessment_id: None,
+        };
+        CourseAction::AddItem { module_id, item: Box::new(item), video: None }
+    }
 }
 
 fn text(dice: &mut Dice) -> String {
@@ -62,24 +111,7 @@ fn number(dice: &mut Dice) -> f64 {
     [0.1 + 0.2, 1.0 / 3.0, 1e-7, 50.0, 99.9][dice.below(5) as usize]
 }
 
-fn new_item(dice: &mut Dice, course: u32, id: u32) -> NewItem {
-    let kind = [ItemKind::Page, ItemKind::Video][dice.below(2) as usize];
-    let video = format!("video-{}", dice.below(40));
-    NewItem {
-        id: item(course, id),
-        kind,
-        title: text(dice),
-        required: dice.one_in(2),
-        position: dice.one_in(2).then_some(0),
-        url: None,
-        video_id: (kind == ItemKind::Video).then(|| VideoId::parse(&video, "id").unwrap()),
-        assessment_id: None,
-    }
-}
-
-fn action(dice: &mut Dice, course: u32) -> CourseAction {
-    let module_id = module(course, dice.below(4));
-    let item_id = item(course, dice.below(8));
+fn action(dice: &mut Dice, content: &Content, course: u32) -> CourseAction {
     match dice.below(12) {
         0..=2 => {
             let patch = CoursePatch {
@@ -93,42 +125,34 @@ fn action(dice: &mut Dice, course: u32) -> CourseAction {
             };
             CourseAction::Update { patch: Box::new(patch), code_owner: None }
         }
-        3 => CourseAction::AddModule {
-            module_id,
-            title: text(dice),
-            summary: Some(text(dice)),
-            position: dice.one_in(2).then_some(0),
-        },
+        3 => content.add_module(dice, course),
         4 => {
-            let state = Patch::Set(
-                [PublicationState::Published, PublicationState::Unpublished]
-                    [dice.below(2) as usize],
-            );
-            let patch =
-                ModulePatch { title: Patch::Set(text(dice)), state, ..ModulePatch::default() };
-            CourseAction::UpdateModule { module_id, patch }
+            let states = [PublicationState::Published, PublicationState::Unpublished];
+            let state = Patch::Set(states[dice.below(2) as usize]);
+            let title = Patch::Set(text(dice));
+            let patch = ModulePatch { title, state, ..ModulePatch::default() };
+            CourseAction::UpdateModule { module_id: content.module(dice, course), patch }
         }
-        5 if dice.one_in(4) => CourseAction::RemoveModule { module_id },
-        5 | 6 => {
-            let id = dice.below(8);
-            let new = new_item(dice, course, id);
-            CourseAction::AddItem { module_id, item: Box::new(new), video: None }
+        5 if dice.one_in(4) => {
+            CourseAction::RemoveModule { module_id: content.module(dice, course) }
         }
+        5 | 6 => content.add_item(dice, course),
         7 => {
             let patch = ItemPatch { title: Patch::Set(text(dice)), ..ItemPatch::default() };
-            CourseAction::UpdateItem { item_id, patch }
+            CourseAction::UpdateItem { item_id: content.item(dice, course), patch }
         }
-        8 if dice.one_in(3) => CourseAction::RemoveItem { item_id },
-        8 | 9 => CourseAction::ReorderModules {
-            module_ids: (0..4).rev().map(|number| module(course, number)).collect(),
-        },
+        8 if dice.one_in(3) => CourseAction::RemoveItem { item_id: content.item(dice, course) },
+        8 | 9 => {
+            let module_ids = content.of(course).modules.iter().rev().cloned().collect();
+            CourseAction::ReorderModules { module_ids }
+        }
         10 => CourseAction::Unpublish { seats_taken: 0, waiting: 0 },
         _ => CourseAction::Publish,
     }
 }
 
 /// One command; whether it was accepted.
-async fn command(instance: &Instance, seed: u64, nth: u32) -> bool {
+async fn command(instance: &Instance, content: &Content, seed: u64, nth: u32) -> bool {
     let mut dice = Dice::new(seed, nth);
     let which = dice.below(COURSES);
     let id = course(which);
@@ -136,8 +160,11 @@ async fn command(instance: &Instance, seed: u64, nth: u32) -> bool {
     match dice.below(10) {
         0..=2 => instance.enroll(&id, &student, true).await.is_ok(),
         3 => instance.withdraw(&id, &student).await.is_ok(),
-        4 | 5 => instance.complete(&id, &student, &item(which, dice.below(8))).await.is_ok(),
-        _ => instance.course(&id, None, action(&mut dice, which)).await.is_ok(),
+        4 | 5 => {
+            let item = content.item(&mut dice, which);
+            instance.complete(&id, &student, &item).await.is_ok()
+        }
+        _ => instance.course(&id, None, action(&mut dice, content, which)).await.is_ok(),
     }
 }
 
@@ -190,25 +217,19 @@ async fn after_twenty_thousand_commands_and_messages_a_rebuild_gives_the_live_ta
     let mut world = World::new().await;
     let other = Instance::on(&world.url).await;
     let stop = CancellationToken::new();
-    run_all(&world.instance.pool, &world.instance.head, &stop);
+    let runners = run_all(&world.instance.pool, &world.instance.head, &stop);
     run_all(&other.pool, &other.head, &stop);
+    let content = &Content((0..COURSES).map(|_| Mutex::default()).collect());
     let creations = (0..COURSES).map(async |number| {
         let capacity = (number % 3 > 0).then_some(i64::from(number % 30) + 1);
         let instance = &world.instance;
         instance.create(&course(number), &format!("C-{number}"), capacity).await.unwrap();
-        for each in 0..3 {
-            let module_id = module(number, each);
-            let title = "First".to_owned();
-            let module = CourseAction::AddModule {
-                module_id: module_id.clone(),
-                title,
-                summary: None,
-                position: None,
-            };
-            instance.course(&course(number), None, module).await.unwrap();
-            let new = new_item(&mut Dice::new(seed, number), number, each);
-            let add = CourseAction::AddItem { module_id, item: Box::new(new), video: None };
-            instance.course(&course(number), None, add).await.unwrap();
+        let mut dice = Dice::new(seed, number);
+        for _ in 0..3 {
+            for add in [Content::add_module, Content::add_item] {
+                let add = add(content, &mut dice, number);
+                instance.course(&course(number), None, add).await.unwrap();
+            }
         }
     });
     join_all(creations).await;
@@ -218,7 +239,7 @@ async fn after_twenty_thousand_commands_and_messages_a_rebuild_gives_the_live_ta
     let commands = futures::stream::iter(0..COMMANDS).for_each_concurrent(AT_ONCE, |number| {
         let accepted = &accepted;
         async move {
-            if command(one, seed, number).await {
+            if command(one, content, seed, number).await {
                 accepted.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -243,7 +264,9 @@ async fn after_twenty_thousand_commands_and_messages_a_rebuild_gives_the_live_ta
 
     let pool = &world.instance.pool;
     let head = log::head(pool).await.unwrap().position;
-    Checkpoints::new(pool.clone()).wait_for(head, Duration::from_mins(1)).await.unwrap();
+    let caught_up = Checkpoints::new(pool.clone()).wait_for(head, Duration::from_secs(30)).await;
+    let health = runners.iter().map(|runner| (runner.name, runner.health())).collect::<Vec<_>>();
+    assert!(caught_up.is_ok(), "{caught_up:?}: {health:?}");
     stop.cancel();
     let live = tables(pool).await;
     assert!(live.values().all(|rows| rows.len() > 20));
