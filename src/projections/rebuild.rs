@@ -19,6 +19,7 @@ mod verify;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -167,9 +168,9 @@ async fn build(
     let fill = Fill { targets, upto: started.upto, job: Some(started.job) };
     fill.run(pool, lease, portions, options.workers, report).await?;
     report.progress(Progress::Doing("making the indexes"));
-    for (target, live) in &started.targets {
-        tables::complete(pool, live, &target.table).await?;
-    }
+    let tables = started.targets.iter();
+    let completed = tables.map(|(target, live)| tables::complete(pool, live, &target.table));
+    join_all(completed).await.into_iter().collect::<sqlx::Result<()>>()?;
     let filling = clock.elapsed();
     report.progress(Progress::Doing("catching up"));
     switch::catch_up(pool, lease, models).await?;

@@ -130,8 +130,7 @@ impl Fill {
         let mut transaction = pool.begin().await?;
         // Rows and note are lost together where the database crashes, so nobody waits for its disk. Plans fit the sizes.
         sqlx::query(
-            "SELECT set_config('idle_in_transaction_session_timeout', '30s', true), \
-                    set_config('synchronous_commit', 'off', true), \
+            "SELECT set_config('synchronous_commit', 'off', true), \
                     set_config('plan_cache_mode', 'force_custom_plan', true)",
         )
         .execute(&mut *transaction)

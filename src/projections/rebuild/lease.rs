@@ -93,6 +93,10 @@ pub(super) struct Fence {
 impl Fence {
     /// Makes sure, until the transaction of `connection` ends, that the lease is ours.
     pub(super) async fn hold(&self, connection: &mut PgConnection) -> Result<(), RebuildError> {
+        // A paused process must not keep a new owner waiting for ever.
+        sqlx::query("SET LOCAL idle_in_transaction_session_timeout = '30s'")
+            .execute(&mut *connection)
+            .await?;
         // Signs of life do not wait for this lock, a new owner does.
         let ours = "SELECT name FROM projection_leases WHERE name = ANY ($1) AND owner = $2 ORDER BY name FOR KEY SHARE";
         let rows =

@@ -218,10 +218,11 @@ async fn attempt(
     let (from, to) = direction.states();
     let mut transaction = pool.begin().await?;
     sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *transaction).await?;
+    lease.fence(&mut transaction).await?;
+    // A paused process must not keep the runners waiting.
     sqlx::query("SET LOCAL idle_in_transaction_session_timeout = '5s'")
         .execute(&mut *transaction)
         .await?;
-    lease.fence(&mut transaction).await?;
     let names: Vec<&str> = models.iter().map(|model| model.name).collect();
     // From here on the runners wait.
     let rows: Vec<Both> = sqlx::query_as(

@@ -1,5 +1,6 @@
 //! Comparing a table, row by row, with a fresh fold of the log up to the same position.
 
+use futures::future::join_all;
 use sqlx::{PgConnection, PgPool, Row};
 
 use super::fill::{CHUNK, Fill, Portions, Target};
@@ -65,17 +66,15 @@ pub(super) async fn verify(
     report.progress(Progress::Stage { doing: "verifying", done: 0, total });
     let fill = Fill { targets: targets.clone(), upto, job: None };
     fill.run(pool, lease, portions, workers, report).await?;
-    let mut found = Vec::new();
-    for target in &targets {
-        found.push(compare(pool, target, which, upto).await?);
-    }
+    let compared = targets.iter().map(|target| compare(pool, target, which, upto));
+    let found: Result<Vec<_>, _> = join_all(compared).await.into_iter().collect();
     let mut transaction = pool.begin().await?;
     lease.fence(&mut transaction).await?;
     for target in &targets {
         tables::drop(&mut transaction, &target.table).await?;
     }
     transaction.commit().await?;
-    Ok(found)
+    found
 }
 
 /// Empty tables for a fresh fold, up to where it goes at first, and its portions.
