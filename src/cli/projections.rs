@@ -297,7 +297,7 @@ async fn list(checkpoints: &Checkpoints, json: bool) -> anyhow::Result<()> {
             || if row.built { String::new() } else { "(not read before it is built)".to_owned() },
             |beside| format!("{} at {}, {}", beside.generation, beside.position, beside.state),
         );
-        println!(
+        let line = format!(
             "{:<16} {:>7} {:>10} {:>12} {:>8}  {}  {beside}",
             row.name,
             row.version(),
@@ -306,6 +306,7 @@ async fn list(checkpoints: &Checkpoints, json: bool) -> anyhow::Result<()> {
             row.lag,
             row.updated_at.format("%Y-%m-%dT%H:%M:%SZ")
         );
+        println!("{}", line.trim_end());
     }
     Ok(())
 }

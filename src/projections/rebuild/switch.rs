@@ -148,11 +148,13 @@ async fn within(
     models: &[&'static ReadModel],
     direction: Direction,
 ) -> Result<(), RebuildError> {
-    let deadline = Instant::now() + patience;
+    let began = Instant::now();
+    let mut deadline = None;
     let mut pause = Duration::from_millis(10);
     loop {
         catch_up(pool, lease, models).await?;
-        old_snapshots_end(pool, deadline).await?;
+        old_snapshots_end(pool, began + ALONE).await?;
+        let deadline = *deadline.get_or_insert_with(|| Instant::now() + patience);
         match attempt(pool, lease, models, direction).await {
             Ok(true) => return Ok(()),
             Ok(false) => (), // the log has grown too much
