@@ -1,10 +1,10 @@
 //! Read models built anew beside the live ones, checked, and put before the readers; and the way back.
 //!
-//! A rebuild makes the next generation of a table (`courses_v2_g2` beside `courses_v2_g1`), [fills](fill) it from the log
-//! with several workers, brings it up to what was written meanwhile, [compares](verify) it with another fold of the log,
-//! and [puts the views](switch) before it in one transaction. Readers know the view only. What was live stays beside the
+//! A rebuild makes the next generation of a table (`courses_v2_g2` beside `courses_v2_g1`), fills it from the log
+//! with several workers, brings it up to what was written meanwhile, compares it with another fold of the log,
+//! and puts the views before it in one transaction. Readers know the view only. What was live stays beside the
 //! new one, until readers are sent back to it or the next rebuild takes its place. At most one generation stands beside
-//! the live one, and one process at a time works on it: a [lease](lease) says which.
+//! the live one, and one process at a time works on it: a lease says which.
 //!
 //! ## Decision
 //! The old generation is not kept up to date: it has its own checkpoint, and sending readers back brings it up to the
@@ -339,7 +339,7 @@ pub async fn switch(pool: &PgPool, models: &[&'static ReadModel]) -> Result<(), 
     directed(pool, models, Direction::Forward, "switched").await
 }
 
-/// Sends readers back to what was live before. What they leave stays beside it, for [`switch`].
+/// Sends readers back to what was live before. What they leave stays beside it, for [`switch()`].
 pub async fn roll_back(pool: &PgPool, models: &[&'static ReadModel]) -> Result<(), RebuildError> {
     directed(pool, models, Direction::Back, "rolled back").await
 }
