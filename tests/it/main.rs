@@ -15,6 +15,7 @@ mod contract_check;
 mod contracts;
 mod courses;
 mod dev;
+mod dice;
 mod enrollments;
 mod federation;
 mod graphql_http;

@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::consumer::{End, Shared};
-use super::places::{Found, Partition, Probe};
+use super::places::{Found, Mark, Partition, Probe};
 use crate::commands::intake::{IntakeError, Places};
 use crate::event_store::offsets::{self, StoredOffset};
 use crate::kafka::client::{Log, chain};
@@ -45,6 +45,8 @@ pub(super) struct Held {
     pub(super) red: BTreeMap<Partition, String>,
     pub(super) red_since: BTreeMap<Partition, Option<DateTime<Utc>>>,
     pub(super) told: Places,
+    /// The last record that was read of each partition, where it was still there when they were placed.
+    pub(super) marks: BTreeMap<Partition, Mark>,
 }
 
 impl Seat {
@@ -91,6 +93,9 @@ impl Seat {
                     let _ = list.add_partition_offset(&topic, partition.1, from);
                 }
                 held.red = red;
+                let mark =
+                    |(at, found): (&Partition, &Found)| Some((at.clone(), found.mark.clone()?));
+                held.marks = found.iter().filter_map(mark).collect();
                 held.placed = true;
                 let mut highs = self.highs.lock().unwrap_or_else(PoisonError::into_inner);
                 highs.extend(found.into_iter().map(|(at, found)| (at, found.high)));
