@@ -24,4 +24,4 @@ pub mod wake;
 pub use append::{AppendError, Appended, Appender, Outcome};
 pub use log::Recorded;
 pub use position::Position;
-pub use proposal::{KeyUse, Metadata, NewEvent, Priority, Proposal, StreamId};
+pub use proposal::{KeyUse, Metadata, NewEvent, Proposal, StreamId};
