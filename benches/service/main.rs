@@ -13,8 +13,10 @@ mod big_log;
 mod create;
 mod figures;
 mod hot_course;
+mod inbound;
 mod ours;
 mod pages;
+mod process;
 mod reads;
 mod serve;
 mod server;
@@ -29,7 +31,8 @@ use anyhow::bail;
 use crate::figures::Table;
 use crate::server::Server;
 
-const PARTS: [&str; 7] = ["create", "hot-course", "big-log", "reads", "pages", "http", "serve"];
+const PARTS: [&str; 8] =
+    ["create", "hot-course", "big-log", "reads", "pages", "http", "inbound", "serve"];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -59,6 +62,7 @@ async fn main() -> anyhow::Result<()> {
             "big-log" => big_log::run(&server, &mut table).await?,
             "reads" => reads::run(&server, &mut table).await?,
             "pages" => pages::run(&server, &mut table).await?,
+            "inbound" => inbound::run(&server, &mut table).await?,
             "http" => through_http::run(&server, &mut table).await?,
             _ => serve::run(&server, &mut table).await?,
         }
