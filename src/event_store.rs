@@ -17,6 +17,7 @@ pub mod parked;
 pub mod personal;
 pub mod position;
 pub mod proposal;
+pub mod restore;
 pub mod stream;
 pub mod upcast;
 pub mod wake;

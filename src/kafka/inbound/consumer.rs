@@ -24,11 +24,12 @@ use rdkafka::{Offset, TopicPartitionList};
 use sqlx::PgPool;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::checkpoint::Checkpoint;
 use super::places::{Mark, Partition, Probe, record_of};
-use super::seat::Seat;
+use super::seat::{DATABASE_TIMEOUT, Seat};
 use super::translate::translate;
 use crate::commands::intake::{Incoming, Intake, IntakeError, MAX_SLICE, Origin};
 use crate::kafka::client::{Connection, chain};
@@ -233,6 +234,14 @@ impl Member {
                 }
                 heard = Instant::now();
             }
+            if self.seat().held().ahead_of_us {
+                // Without it nothing is read; what is wrong with Kafka shows in the next look.
+                let told = self.tell_kafka(CommitMode::Sync);
+                let mut held = self.seat().held();
+                held.ahead_of_us = !told;
+                held.placed &= told;
+                continue;
+            }
             let messages = self.gather(IDLE_POLL);
             if !messages.is_empty() {
                 heard = Instant::now();
@@ -398,7 +407,7 @@ impl Member {
                         None => now.map(|now| now.next_offset) != place,
                     }
                 });
-                held.placed &= !moved;
+                held.placed &= !moved && !held.restored;
             }
             Err(why) => seat.shared.down(&why),
         }
@@ -406,28 +415,35 @@ impl Member {
         self.tell_kafka(CommitMode::Async);
     }
 
-    /// What Kafka keeps of the group is for people and their tools: nothing here reads it.
-    fn tell_kafka(&self, mode: CommitMode) {
+    /// What Kafka keeps of the group is for people and their tools, and tells of a database that was put back: the
+    /// places, and where the log ended then. Nothing is read from there. Whether it was told.
+    fn tell_kafka(&self, mode: CommitMode) -> bool {
+        let seat = self.seat();
         let places = {
-            let mut held = self.seat().held();
-            if held.places == held.told {
-                return;
+            let held = seat.held();
+            if held.places == held.told && !held.ahead_of_us || held.restored {
+                return true;
             }
-            let places = held.places.clone();
-            held.told.clone_from(&places);
-            places
+            held.places.clone()
         };
+        let now = Checkpoint::now(&seat.shared.pool);
+        let now = seat.runtime.block_on(async { timeout(DATABASE_TIMEOUT, now).await });
+        let Ok(Ok(now)) = now else { return false };
         let mut list = TopicPartitionList::new();
-        for ((topic, partition), place) in places {
-            if let Some(place) = place {
-                let topic = self.seat().shared.names.prefixed(&topic);
-                let _ = list.add_partition_offset(&topic, partition, Offset::Offset(place));
+        for ((topic, partition), place) in &places {
+            if let Some(place) = *place {
+                let topic = seat.shared.names.prefixed(topic);
+                list.add_partition(&topic, *partition).set_metadata(now.text());
+                let _ = list.set_partition_offset(&topic, *partition, Offset::Offset(place));
             }
         }
         if list.count() > 0
             && let Err(error) = self.consumer.commit(&list, mode)
         {
             tracing::debug!(%error, "the group's offsets were not committed");
+            return false;
         }
+        seat.held().told = places;
+        true
     }
 }

@@ -80,6 +80,11 @@ impl Probe {
         Ok(Self { consumer: config.create_with_context(Log)?, names: names.clone() })
     }
 
+    /// Its client, for questions about the group.
+    pub(super) fn consumer(&self) -> &BaseConsumer<Log> {
+        &self.consumer
+    }
+
     /// Whether a broker answers.
     pub(super) fn ping(&self) -> Result<(), KafkaError> {
         self.consumer.fetch_metadata(None, ASK_TIMEOUT).map(|_| ())
