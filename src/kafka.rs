@@ -10,6 +10,7 @@ pub mod client;
 pub mod contract;
 pub mod inbound;
 mod lease;
+mod personal;
 pub mod probe;
 pub mod restore;
 mod sweep;

@@ -231,6 +231,10 @@ async fn each_effect_is_there_once_while_instances_join_die_and_come_back_and_of
             sender.user(&format!("u-{number}")).await;
             sender.user(&format!("u-{number}")).await;
         }
+        // Read a second time, each would be a second dead letter: nothing but its place tells what it is.
+        for _ in 0..20 {
+            sender.bytes("Grading-Completed", b"[]").await;
+        }
     };
     tell(0).await;
     let (two, other) = settings.serve(&["--role", "inbound"]).await;
@@ -276,8 +280,12 @@ async fn each_effect_is_there_once_while_instances_join_die_and_come_back_and_of
     let consumed =
         "SELECT sum(next_offset)::bigint FROM inbound_offsets WHERE topic = 'User-Creation'";
     eventually("all is consumed", async || count(&pool, consumed).await == 2_000).await;
+    let consumed =
+        "SELECT sum(next_offset)::bigint FROM inbound_offsets WHERE topic = 'Grading-Completed'";
+    eventually("all is consumed", async || count(&pool, consumed).await == 100).await;
     assert_eq!(users(&pool).await, 1_000);
     assert_eq!(count(&pool, "SELECT count(*) FROM events").await, 1_000);
+    assert_eq!(count(&pool, "SELECT count(*) FROM dead_letters").await, 100);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -303,6 +311,9 @@ async fn poison_is_a_dead_letter_here_and_on_its_topic_once_and_the_partition_go
         .json("Grading-Completed", &json!({ "assessmentId": "a", "studentId": "sam", "score": 1 }))
         .await;
     sender.bytes("User-Creation", b"{\"name\": \"Wilhelmina\"}").await;
+    // A whole user where an id belongs, and nothing of what the message is about.
+    let student = json!({ "_id": "sam", "name": "Wilhelmina", "email": "w@sample.example" });
+    sender.json("Submission-Completed", &json!({ "student": student })).await;
     sender.user("u-1").await;
     // Nothing in this course: refused once it is there.
     let input = json!({ "id": "rust", "code": "RUST", "title": "Rust", "publish": true });
@@ -316,7 +327,7 @@ async fn poison_is_a_dead_letter_here_and_on_its_topic_once_and_the_partition_go
     let dead = "SELECT count(*) FROM dead_letters";
     eventually("all is dealt with", async || {
         users(&pool).await == 1
-            && count(&pool, dead).await == 3
+            && count(&pool, dead).await == 4
             && count(&pool, "SELECT count(*) FROM parked_messages").await == 1
     })
     .await;
@@ -331,7 +342,7 @@ async fn poison_is_a_dead_letter_here_and_on_its_topic_once_and_the_partition_go
         (r#"inbound_lag_records{topic="Grading-Completed",partition="0"}"#, 0),
         (r#"inbound_lag_records{topic="User-Creation",partition="0"}"#, 0),
         (r#"inbound_partition_red{topic="User-Creation",partition="0"}"#, 0),
-        ("dead_letters", 3),
+        ("dead_letters", 4),
         ("parked_messages", 1),
     ] {
         let line = format!("course_service_{figure} {value}");
@@ -340,7 +351,7 @@ async fn poison_is_a_dead_letter_here_and_on_its_topic_once_and_the_partition_go
     eventually("all is published", async || {
         let sql =
             "SELECT coalesce(max(position), 0) FROM bridge_progress WHERE lane = 'dead-letters'";
-        count(&pool, sql).await == 3
+        count(&pool, sql).await == 4
     })
     .await;
     service.kill().await;
@@ -367,6 +378,10 @@ async fn poison_is_a_dead_letter_here_and_on_its_topic_once_and_the_partition_go
     let [user] = users.as_slice() else { panic!("{}", users.len()) };
     assert_eq!((user.payload(), user.key()), (None, None), "personal data does not leave");
     assert_eq!(header(user, "dlt-value-omitted").as_deref(), Some("true"));
+    let submissions = all_of(&settings, "Submission-Completed-course-management-group-dlt").await;
+    let [submission] = submissions.as_slice() else { panic!("{}", submissions.len()) };
+    assert_eq!(submission.payload(), None, "nor where a whole user stands for an id");
+    assert_eq!(header(submission, "dlt-error-code").as_deref(), Some("MISSING_FIELD"));
     let kept: i32 = sqlx::query_scalar("SELECT max(octet_length(value)) FROM dead_letters")
         .fetch_one(&pool)
         .await
@@ -539,7 +554,10 @@ async fn nothing_is_skipped_while_postgres_and_kafka_are_away_under_load() {
     reads(&client).await;
     let pool = pool(&settings.database_url).await;
     eventually("all is known", async || users(&pool).await == 600).await;
-    kafka.kill().unwrap();
+    for number in 0..300 {
+        sender.user(&format!("b2-{number}")).await;
+    }
+    kafka.kill().unwrap(); // while they are read
     eventually("the part is red", async || {
         client.get("/readyz").await.1["parts"]["inbound"]["status"] == "down"
     })
@@ -549,9 +567,9 @@ async fn nothing_is_skipped_while_postgres_and_kafka_are_away_under_load() {
     for number in 0..300 {
         sender.user(&format!("c-{number}")).await;
     }
-    eventually("it goes on", async || users(&pool).await == 900).await;
+    eventually("it goes on", async || users(&pool).await == 1_200).await;
     reads(&client).await;
-    assert_eq!(count(&pool, "SELECT count(*) FROM events").await, 900);
+    assert_eq!(count(&pool, "SELECT count(*) FROM events").await, 1_200);
     assert_eq!(count(&pool, "SELECT count(*) FROM dead_letters").await, 0);
     assert!(service.is_running());
     service.signal("TERM");

@@ -1,7 +1,7 @@
 //! The second lane: dead letters → Kafka, exactly once, each to the dead-letter topic of the topic it came from.
 //!
 //! They are numbered like the log, so the lane moves like that of the events: its place is written in the transaction
-//! of its records. Personal data does not leave: of the topics that tell of users only the origin and the reason do.
+//! of its records. Personal data does not leave: of what may be personal only the origin and the reason do.
 
 use chrono::SecondsFormat;
 use sqlx::PgPool;
@@ -10,8 +10,9 @@ use uuid::Uuid;
 use super::progress::{self, Progress, ResumeFrom};
 use super::takeover::remedy;
 use crate::event_store::dead_letters::{self, DeadLetter};
+use crate::kafka::personal::{in_header, is_personal};
 use crate::kafka::restore;
-use crate::kafka::topics::{InboundTopic, dead_letter_topic};
+use crate::kafka::topics::dead_letter_topic;
 
 /// The most dead letters of one transaction.
 const MAX_LETTERS: i64 = 50;
@@ -107,10 +108,11 @@ impl DeadLane {
 /// Header names are what consumers branch on: never rename.
 fn record(letter: DeadLetter) -> DeadRecord {
     let DeadLetter { id, code, reason, group, dead_at, record, bytes, settled, .. } = letter;
-    let personal = InboundTopic::parse(&record.topic).is_none_or(InboundTopic::is_personal);
+    let personal = is_personal(&record);
     let cut = bytes.is_some_and(|bytes| bytes > MAX_VALUE_BYTES);
     let omitted = personal || settled.is_some();
     let mut headers = if personal { Vec::new() } else { record.headers };
+    headers.retain(|(name, value)| !in_header(name, value));
     let own = [
         ("dlt-id", id.to_string()),
         ("dlt-original-topic", record.topic.clone()),
