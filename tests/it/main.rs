@@ -32,6 +32,7 @@ mod modules;
 mod nodes;
 mod npm;
 mod outage;
+mod past;
 mod process;
 mod projections;
 mod readme;
