@@ -108,125 +108,136 @@ struct Known {
     items: Vec<(String, String)>,
 }
 
-/// A random command; some are refused.
-async fn command(
-    app: &TestApp,
-    services: &Instance,
-    course: &str,
-    known: &mut Known,
-    numbers: &mut Numbers,
-    round: usize,
-) {
+/// Runs a command on a course; it may be refused.
+async fn run(app: &TestApp, token: &str, course: &str, name: &str, mut input: Value) -> Value {
+    input["courseId"] = json!(course);
+    let selection = match name {
+        "addModule" => "module { id }",
+        "addModuleItem" => "moduleItem { id }",
+        _ => "clientMutationId",
+    };
+    app.mutate(token, name, input, selection).await
+}
+
+/// The enrollment of a student, where there is one.
+async fn enrollment_of(app: &TestApp, course: &str, student: &str) -> Option<String> {
+    let query = "query($c: ID!, $s: ID!) { enrollment(courseId: $c, studentId: $s) { id } }";
+    let found = app.query(ROOT, query, json!({ "c": course, "s": student })).await;
+    found["enrollment"]["id"].as_str().map(str::to_owned)
+}
+
+/// A random command on a course and its seats; some are refused.
+async fn command(app: &TestApp, course: &str, known: &Known, numbers: &mut Numbers, round: usize) {
     let student = STUDENTS[numbers.below(STUDENTS.len())];
     let token = format!("student:{student}");
-    let module = numbers.one_of(&known.modules).cloned().unwrap_or_else(|| "none".to_owned());
-    let item = numbers.one_of(&known.items).cloned().unwrap_or_default();
-    let run = async |token: &str, name: &str, mut input: Value, selection: &str| {
-        input["courseId"] = json!(course);
-        app.mutate(token, name, input, selection).await
-    };
-    let of_course = "course { id }";
-    match numbers.below(20) {
+    let (token, name, input) = match numbers.below(12) {
         0 => {
             let capacity = [json!(1), json!(2), json!(3), Value::Null][numbers.below(4)].clone();
             let input = json!({ "title": format!("title {round}"), "capacity": capacity });
-            run(ADA, "updateCourse", input, of_course).await;
+            (ADA, "updateCourse", input)
         }
         1 => {
             let input = json!({
                 "description": format!("description {round}"), "tags": ["a", round.to_string()],
                 "startsAt": "2030-01-01T00:00:00Z", "endsAt": null, "passingScore": 50.5
             });
-            run(ADA, "updateCourse", input, of_course).await;
+            (ADA, "updateCourse", input)
         }
-        2 => drop(run(ADA, "publishCourse", json!({}), of_course).await),
-        3 => drop(run(ADA, "unpublishCourse", json!({}), of_course).await),
-        4 if round > 40 => {
-            run(ADA, "archiveCourse", json!({}), of_course).await;
-            run(ADA, "restoreCourse", json!({}), of_course).await;
+        2 => (ADA, "unpublishCourse", json!({})),
+        3 if round > 40 => (ADA, "archiveCourse", json!({})),
+        4 => (ADA, "restoreCourse", json!({})),
+        5 => (ADA, "assignInstructor", json!({ "instructorId": "bob" })),
+        6 => (ADA, "removeInstructor", json!({ "instructorId": "bob" })),
+        7 | 8 => (token.as_str(), "enrollStudent", json!({})),
+        9 => {
+            let Some(id) = enrollment_of(app, course, student).await else { return };
+            let input = json!({ "enrollmentId": id });
+            app.mutate(&token, "withdrawEnrollment", input, "clientMutationId").await;
+            return;
         }
-        5 | 6 => {
-            let input = json!({ "title": format!("module {round}"), "position": 0 });
-            let payload = run(ADA, "addModule", input, "module { id }").await;
-            known.modules.extend(payload["module"]["id"].as_str().map(str::to_owned));
+        10 => {
+            let Some((_, item)) = numbers.one_of(&known.items) else { return };
+            (token.as_str(), "completeModuleItem", json!({ "moduleItemId": item }))
         }
-        7 => {
-            let state = ["PUBLISHED", "UNPUBLISHED"][numbers.below(2)];
+        _ => (ADA, "publishCourse", json!({})),
+    };
+    run(app, token, course, name, input).await;
+}
+
+/// A random command on its modules and items; some are refused.
+async fn content(
+    app: &TestApp,
+    course: &str,
+    known: &mut Known,
+    numbers: &mut Numbers,
+    round: usize,
+) {
+    let module = numbers.one_of(&known.modules).cloned().unwrap_or_else(|| "none".to_owned());
+    let item = numbers.one_of(&known.items).cloned().unwrap_or_default().1;
+    let state = ["PUBLISHED", "UNPUBLISHED"][numbers.below(2)];
+    match numbers.below(8) {
+        0 => {
             let input =
                 json!({ "moduleId": module, "title": format!("module {round}"), "state": state });
-            run(ADA, "updateModule", input, "module { id }").await;
+            run(app, ADA, course, "updateModule", input).await;
         }
-        8 if known.modules.len() > 3 => {
-            run(ADA, "removeModule", json!({ "moduleId": module }), of_course).await;
+        1 if known.modules.len() > 3 => {
+            run(app, ADA, course, "removeModule", json!({ "moduleId": module })).await;
             known.modules.retain(|other| *other != module);
             known.items.retain(|(other, _)| *other != module);
         }
-        9 => {
-            let mut order = known.modules.clone();
-            order.reverse();
-            run(ADA, "reorderModules", json!({ "moduleIds": order }), of_course).await;
+        2 => {
+            let order: Vec<_> = known.modules.iter().rev().collect();
+            run(app, ADA, course, "reorderModules", json!({ "moduleIds": order })).await;
         }
-        10 | 11 => {
-            let input = match numbers.below(3) {
+        3 if known.items.len() > 4 => {
+            run(app, ADA, course, "removeModuleItem", json!({ "moduleItemId": item })).await;
+            known.items.retain(|(_, other)| *other != item);
+        }
+        4 if !item.is_empty() => {
+            let title = format!("item {round}");
+            let input = json!({ "moduleItemId": item, "title": title, "state": state });
+            run(app, ADA, course, "updateModuleItem", input).await;
+        }
+        5 | 6 if !known.modules.is_empty() => {
+            let mut input = match numbers.below(3) {
                 0 => json!({ "kind": "ASSESSMENT", "assessmentId": "quiz" }),
                 1 => json!({ "kind": "LINK", "url": "https://example.org" }),
                 _ => json!({ "kind": "PAGE" }),
             };
-            let mut input = input;
             input["moduleId"] = json!(module);
             input["title"] = json!(format!("item {round}"));
             input["required"] = json!(numbers.below(3) > 0);
-            let payload = run(ADA, "addModuleItem", input, "moduleItem { id }").await;
+            let payload = run(app, ADA, course, "addModuleItem", input).await;
             let added = payload["moduleItem"]["id"].as_str();
             known.items.extend(added.map(|id| (module.clone(), id.to_owned())));
         }
-        12 if !item.1.is_empty() => {
-            let state = ["PUBLISHED", "UNPUBLISHED"][numbers.below(2)];
-            let input =
-                json!({ "moduleItemId": item.1, "title": format!("item {round}"), "state": state });
-            run(ADA, "updateModuleItem", input, "moduleItem { id }").await;
+        _ => {
+            let input = json!({ "title": format!("module {round}"), "position": 0 });
+            let payload = run(app, ADA, course, "addModule", input).await;
+            known.modules.extend(payload["module"]["id"].as_str().map(str::to_owned));
         }
-        13 if known.items.len() > 4 => {
-            run(ADA, "removeModuleItem", json!({ "moduleItemId": item.1 }), "module { id }").await;
-            known.items.retain(|(_, other)| *other != item.1);
-        }
-        14 => drop(run(ADA, "assignInstructor", json!({ "instructorId": "bob" }), of_course).await),
-        15 => drop(run(ADA, "removeInstructor", json!({ "instructorId": "bob" }), of_course).await),
-        16 | 17 => drop(run(&token, "enrollStudent", json!({}), "enrollment { id }").await),
-        18 => {
-            let query =
-                "query($c: ID!, $s: ID!) { enrollment(courseId: $c, studentId: $s) { id } }";
-            let found = app.query(ROOT, query, json!({ "c": course, "s": student })).await;
-            if let Some(id) = found["enrollment"]["id"].as_str() {
-                let input = json!({ "enrollmentId": id });
-                app.mutate(&token, "withdrawEnrollment", input, "enrollment { id }").await;
-            }
-        }
-        _ if !item.1.is_empty() => {
-            run(
-                &token,
-                "completeModuleItem",
-                json!({ "moduleItemId": item.1 }),
-                "clientMutationId",
-            )
-            .await;
-        }
-        _ => services.report(course, vec![attached(&format!("quiz-{round}"), 1.0)]).await,
     }
-    // What other services report.
-    if round % 25 == 10 {
-        services
-            .report(course, vec![attached(if round == 10 { "quiz" } else { "exam" }, 2.0)])
-            .await;
+}
+
+/// What other services report.
+async fn report(
+    app: &TestApp,
+    services: &Instance,
+    course: &str,
+    numbers: &mut Numbers,
+    round: usize,
+) {
+    if round.is_multiple_of(25) {
+        let quiz = if round == 0 { "quiz".to_owned() } else { format!("quiz-{round}") };
+        services.report(course, vec![attached(&quiz, 2.0)]).await;
+        return;
     }
-    if round % 30 == 29 {
-        let query = "query($c: ID!, $s: ID!) { enrollment(courseId: $c, studentId: $s) { id } }";
-        let found = app.query(ROOT, query, json!({ "c": course, "s": student })).await;
-        if found["enrollment"]["id"].is_string() {
-            let score = 10.0 + f64::from(u32::try_from(numbers.below(10)).unwrap());
-            let graded = Work::of(student, course).graded("quiz", grade(score));
-            services.work(student, course, vec![graded]).await;
-        }
+    let student = STUDENTS[numbers.below(STUDENTS.len())];
+    if enrollment_of(app, course, student).await.is_some() {
+        let score = 10.0 + f64::from(u32::try_from(numbers.below(10)).unwrap());
+        let graded = Work::of(student, course).graded("quiz", grade(score));
+        services.work(student, course, vec![graded]).await;
     }
 }
 
@@ -247,9 +258,19 @@ async fn as_of_an_instant_is_what_the_read_models_answered_then() {
         let mut known = [Known::default(), Known::default()];
         let mut history: Vec<(String, Vec<Value>)> = Vec::new();
         let mut before = 0;
-        for round in 0..120 {
+        for round in 0..120_usize {
             let which = numbers.below(2);
-            command(&app, &services, &courses[which], &mut known[which], &mut numbers, round).await;
+            let (course, known) = (&courses[which], &mut known[which]);
+            match numbers.below(20) {
+                _ if round.is_multiple_of(25) => {
+                    for course in &courses {
+                        report(&app, &services, course, &mut numbers, round).await;
+                    }
+                }
+                0 => report(&app, &services, course, &mut numbers, round).await,
+                1..=9 => content(&app, course, known, &mut numbers, round).await,
+                _ => command(&app, course, known, &mut numbers, round).await,
+            }
             if round == 110 {
                 let input = json!({ "courseId": courses[1], "force": true });
                 app.done(ADA, "deleteCourse", input, "course { id }").await;
