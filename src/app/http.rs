@@ -33,15 +33,17 @@ pub(super) struct Api {
 struct Operations {
     health: Health,
     metrics: Arc<Metrics>,
+    sockets: Option<Sockets>,
 }
 
 /// Everything that this process serves; `api` only where it has that role.
 pub(super) fn router(health: Health, metrics: Arc<Metrics>, api: Option<Api>) -> Router {
+    let sockets = api.as_ref().map(|api| api.sockets.clone());
     let operations = Router::new()
         .route("/livez", get(async || Json(json!({ "status": "ok" }))))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_text))
-        .with_state(Arc::new(Operations { health, metrics }));
+        .with_state(Arc::new(Operations { health, metrics, sockets }));
     let router = match api {
         None => operations,
         Some(api) => graphql::http::router(api.schema, api.limits, api.sockets)
@@ -59,6 +61,7 @@ async fn readyz(State(operations): State<Arc<Operations>>) -> Response {
 
 async fn metrics_text(State(operations): State<Arc<Operations>>) -> Response {
     operations.health.observe(&operations.metrics).await;
+    operations.metrics.sockets(operations.sockets.as_ref().map_or(0, Sockets::count));
     match operations.metrics.text() {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -26,10 +26,8 @@ use crate::event_store::{Position, Recorded};
 use crate::projections::enrollments::{self, EnrollmentList};
 use crate::projections::page::Page;
 
-/// The most events that a follower reads at once.
+/// The most events, or enrollments, that a follower reads at once.
 const PORTION: i64 = 200;
-/// The most enrollments of one student whose past changes are read.
-const MAX_ENROLLMENTS: i64 = 10_000;
 
 /// Which events a follower wants.
 #[derive(Debug, Clone)]
@@ -89,9 +87,17 @@ fn refs(ids: &[String]) -> Vec<&str> {
 async fn enrollments_of(pool: &PgPool, student: &UserId) -> sqlx::Result<Vec<String>> {
     let whose = enrollments::Whose::Own(student.clone());
     let list = EnrollmentList { whose, filter: enrollments::EnrollmentFilter::default() };
-    let page = Page { limit: MAX_ENROLLMENTS, backwards: true, from: None };
-    let rows = list.page(pool, &page).await?;
-    Ok(rows.into_iter().map(|row| row.enrollment_id).collect())
+    let mut page = Page { limit: PORTION, backwards: false, from: None };
+    let mut ids = Vec::new();
+    loop {
+        let rows = list.page(pool, &page).await?;
+        page.from = rows.last().map(EnrollmentList::place);
+        let is_full = i64::try_from(rows.len()).is_ok_and(|length| length >= page.limit);
+        ids.extend(rows.into_iter().map(|row| row.enrollment_id));
+        if !is_full {
+            return Ok(ids);
+        }
+    }
 }
 
 fn student_of(event: &EnrollmentEvent) -> &UserId {

@@ -10,11 +10,11 @@ use axum::routing::get;
 use course_service::app::service::Roles;
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::api::{ADA, NOBODY, SAM, code_of, text};
-use crate::process::{Client, PATIENCE, Settings};
+use crate::process::{PATIENCE, Settings};
 use crate::socket_client::{PROTOCOL, Socket};
 use crate::support::{self, database_url, eventually, prefix};
 
@@ -216,6 +216,44 @@ async fn a_service_that_stops_says_so_and_does_not_wait_for_its_clients() {
     tokio::time::timeout(PATIENCE, stopped).await.unwrap().unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mutation_that_is_under_way_is_answered_before_the_service_stops() {
+    let app = support::app().await;
+    let pool = app.pool.clone();
+    let mut socket = Socket::of(&app, ADA).await;
+    let mut append = pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM log_head FOR UPDATE").execute(&mut *append).await.unwrap();
+    let create =
+        "mutation { createCourse(input: { code: \"A\", title: \"A\" }) { course { code } } }";
+    socket.subscribe("m", create, json!({})).await;
+    crate::instance::waits_for_a_lock(&pool, 1).await;
+    let address = app.address;
+    let stopped = tokio::spawn(app.stop());
+    eventually("it takes no more requests", async || TcpStream::connect(address).await.is_err())
+        .await;
+    append.rollback().await.unwrap();
+    assert_eq!(socket.next("m").await["createCourse"]["course"]["code"], "A");
+    assert_eq!(socket.receive().await["type"], "complete");
+    assert_eq!(socket.closed().await, 1001);
+    stopped.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_metrics_say_how_many_sockets_are_open() {
+    let app = support::app().await;
+    let open = async || {
+        let text =
+            app.client().get(app.url("/metrics")).send().await.unwrap().text().await.unwrap();
+        let line = text.lines().find(|line| line.starts_with("course_service_graphql_sockets "));
+        line.unwrap().split_once(' ').unwrap().1.to_owned()
+    };
+    assert_eq!(open().await, "0");
+    let socket = Socket::of(&app, ADA).await;
+    assert_eq!(open().await, "1");
+    drop(socket);
+    eventually("it is closed", async || open().await == "0").await;
+}
+
 /// A user management service that knows everybody as an instructor, until it does not.
 async fn users(valid: Arc<AtomicBool>) -> String {
     let answer = move || {
@@ -309,5 +347,4 @@ async fn a_client_that_does_not_read_is_closed_with_a_code_and_costs_no_memory()
             16_000
         );
     }
-    let _: &Client = &client;
 }

@@ -197,6 +197,41 @@ async fn many_who_begin_at_different_places_hear_the_same_end() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_falls_far_behind_reads_the_log_and_misses_nothing() {
+    let patience = [("GRAPHQL_SOCKET_PATIENCE_MS", "600000")];
+    let app = support::start(&patience, Roles::WITHOUT_KAFKA).await;
+    let course = app.published_course("ALG-1", None).await;
+    app.settled().await;
+    let since = position(app.log_length().await);
+    let query = "subscription($id: ID!, $since: String) { \
+                 courseChanged(courseId: $id, sincePosition: $since) { course { version description } event { streamVersion } } }";
+    let (operations, changes) = (40, 50);
+    let mut socket = Socket::of(&app, ADA).await;
+    for number in 0..operations {
+        let variables = json!({ "id": course, "since": since });
+        socket.subscribe(&number.to_string(), query, variables).await;
+    }
+    // Nobody reads: 32 MB are more than the connection takes, and each change is a batch of its own, of which the tail
+    // keeps 16.
+    for number in 0..changes {
+        let input = json!({ "courseId": course, "description": format!("{number:016000}") });
+        app.done(ADA, "updateCourse", input, "course { id }").await;
+        app.settled().await;
+    }
+    let mut heard = vec![2; operations];
+    for _ in 0..operations * changes {
+        let mut message = socket.receive().await;
+        assert_eq!(message["type"], "next", "{message}");
+        let id: usize = text(&message["id"]).parse().unwrap();
+        heard[id] += 1;
+        let change = message["payload"]["data"]["courseChanged"].take();
+        assert_eq!(change["event"]["streamVersion"], json!(heard[id]), "{id}");
+        assert!(change["course"]["version"].as_u64() >= Some(heard[id]), "the read model has it");
+    }
+    assert!(socket.is_quiet().await);
+}
+
 #[tokio::test]
 async fn a_course_that_becomes_invisible_is_told_of_once_and_comes_back_with_its_next_change() {
     let app = support::app().await;

@@ -79,6 +79,11 @@ impl Sockets {
         Self { limits, validate, stop, free, open }
     }
 
+    /// How many are open.
+    pub fn count(&self) -> usize {
+        self.open.len()
+    }
+
     /// Closes all, and opens no more.
     pub fn stop(&self) {
         self.stop.cancel();

@@ -62,6 +62,8 @@ struct Ended {
 /// An operation that is under way.
 struct Operation {
     number: u64,
+    /// Whether it has no end of its own.
+    follows: bool,
     over: CancellationToken,
     task: AbortHandle,
 }
@@ -159,9 +161,22 @@ async fn write(
 impl Connection {
     async fn run(mut self, incoming: &mut SplitStream<WebSocket>) {
         // What fails to be sent has lost its reader, and ends the whole connection elsewhere.
-        if let Err(Some(closing)) = self.listen(incoming).await {
-            self.close(closing).await;
+        let Err(Some(closing)) = self.listen(incoming).await else { return };
+        if closing == Closing::GoingAway && self.finish().await.is_err() {
+            return;
         }
+        self.close(closing).await;
+    }
+
+    /// Lets queries and mutations that are under way come to their end, which their timeout bounds.
+    async fn finish(&mut self) -> Result<(), Option<Closing>> {
+        self.operations.retain(|_, operation| !operation.follows);
+        while !self.operations.is_empty()
+            && let Some(ended) = self.tasks.join_next().await
+        {
+            self.ended(ended.ok()).await?;
+        }
+        Ok(())
     }
 
     async fn close(mut self, closing: Closing) {
@@ -282,12 +297,12 @@ impl Connection {
             over: over.clone(),
             out: self.out.clone(),
         };
-        let number = self.number;
+        let (number, follows) = (self.number, checked.is_subscription());
         let task = self.tasks.spawn(async move {
             let id = work.id.clone();
             Ended { id, number, last: work.run(checked).await }
         });
-        self.operations.insert(id, Operation { number, over, task });
+        self.operations.insert(id, Operation { number, follows, over, task });
         Ok(())
     }
 
