@@ -129,6 +129,8 @@ pub(super) struct Follower {
     tail: Tail,
     interest: Interest,
     news: Receiver<News>,
+    /// Which life of the log it follows.
+    epoch: i32,
     /// Everything up to here was handed out, or is about to be.
     seen: i64,
     /// Up to here the log itself is read.
@@ -138,16 +140,29 @@ pub(super) struct Follower {
 
 impl Follower {
     /// Follows behind `since`, which is a place of this epoch of the log.
-    pub(super) async fn new(tail: &Tail, interest: Interest, since: Position) -> Self {
+    pub(super) async fn new(
+        tail: &Tail,
+        interest: Interest,
+        since: Position,
+    ) -> Result<Self, FollowError> {
         let (news, position) = tail.follow().await;
-        Self {
+        if position.epoch != since.epoch {
+            return Err(FollowError::Restored);
+        }
+        Ok(Self {
             tail: tail.clone(),
             interest,
             news,
+            epoch: since.epoch,
             seen: since.number,
             missed: position.number,
             ready: VecDeque::new(),
-        }
+        })
+    }
+
+    /// The place of an event, as it is followed from now: also that of one which was recorded before a restore.
+    pub(super) fn position(&self, event: &Recorded) -> Position {
+        Position { epoch: self.epoch, number: event.position.number }
     }
 
     /// The next event of interest; `None` when the service stops.
@@ -165,6 +180,9 @@ impl Follower {
                 Ok(News::Restored) => return Err(FollowError::Restored),
                 Err(RecvError::Lagged(_)) => {
                     let (news, position) = self.tail.follow().await;
+                    if position.epoch != self.epoch {
+                        return Err(FollowError::Restored);
+                    }
                     (self.news, self.missed) = (news, position.number);
                 }
                 Err(RecvError::Closed) => return Ok(None),

@@ -28,7 +28,7 @@ pub(super) struct DomainEvent {
     /// What happened, such as `CoursePublished`.
     #[graphql(name = "type")]
     kind: String,
-    /// Its place in the log, as `minPosition` and `sincePosition` take it.
+    /// Its place in the log, as `sincePosition` takes it; no longer where the database was restored since.
     position: String,
     /// Its place in what happened to the object, from 1: the `version` that the object had from then on.
     stream_version: i64,

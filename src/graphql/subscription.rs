@@ -7,8 +7,6 @@
 //! more, without the course, and then not before they see it again; a change of an enrollment that they no longer see is
 //! not told. The event itself is for managers: what it holds may be hidden, as an unpublished module is.
 
-use std::sync::Arc;
-
 use async_graphql::{Context, Error, ID, Result, SimpleObject, Subscription};
 use futures::StreamExt;
 use futures::stream::{BoxStream, unfold};
@@ -83,7 +81,10 @@ impl Subscription {
             loop {
                 match follower.next().await {
                     Ok(None) => return None,
-                    Ok(Some(recorded)) => match reader.change(&recorded).await {
+                    Ok(Some(recorded)) => match reader
+                        .change(&recorded, follower.position(&recorded))
+                        .await
+                    {
                         Ok(None) => {}
                         Ok(Some(change)) => return Some((Ok(change), Some((follower, reader)))),
                         Err(error) => return Some((Err(error), None)),
@@ -131,7 +132,10 @@ impl Subscription {
             loop {
                 match follower.next().await {
                     Ok(None) => return None,
-                    Ok(Some(recorded)) => match reader.change(&recorded).await {
+                    Ok(Some(recorded)) => match reader
+                        .change(&recorded, follower.position(&recorded))
+                        .await
+                    {
                         Ok(None) => {}
                         Ok(Some(change)) => return Some((Ok(change), Some((follower, reader)))),
                         Err(error) => return Some((Err(error), None)),
@@ -166,7 +170,7 @@ async fn follow(
     if since > head.position {
         return Err(invalid("sincePosition lies behind the end of the log"));
     }
-    Ok(Follower::new(ctx.data::<Tail>()?, interest, since).await)
+    Follower::new(ctx.data::<Tail>()?, interest, since).await.map_err(|error| lost(&error))
 }
 
 /// What a subscriber hears when they cannot be told any more.
@@ -189,7 +193,11 @@ struct CourseReader {
 }
 
 impl CourseReader {
-    async fn change(&mut self, recorded: &Arc<Recorded>) -> Result<Option<CourseChange>> {
+    async fn change(
+        &mut self,
+        recorded: &Recorded,
+        position: Position,
+    ) -> Result<Option<CourseChange>> {
         let rows = courses::find_many(&self.pool, &[&recorded.stream.id]).await;
         let row = rows.map_err(|error| read_failed(&error))?.pop();
         let row = row.filter(|row| self.sight.sees(row));
@@ -200,7 +208,7 @@ impl CourseReader {
         let manages = row.as_ref().is_some_and(|row| self.sight.manages(row));
         Ok(Some(CourseChange {
             kind: recorded.event.name().to_owned(),
-            position: recorded.position.to_string(),
+            position: position.to_string(),
             course: row.map(Course::from_row),
             event: if manages { Some(DomainEvent::of(recorded)?) } else { None },
         }))
@@ -214,7 +222,11 @@ struct EnrollmentReader {
 }
 
 impl EnrollmentReader {
-    async fn change(&self, recorded: &Arc<Recorded>) -> Result<Option<EnrollmentChange>> {
+    async fn change(
+        &self,
+        recorded: &Recorded,
+        position: Position,
+    ) -> Result<Option<EnrollmentChange>> {
         let failed = |error: sqlx::Error| read_failed(&error);
         let rows = enrollments::find_many(&self.pool, &[&recorded.stream.id]).await;
         let row = rows.map_err(failed)?.pop();
@@ -234,7 +246,7 @@ impl EnrollmentReader {
         }
         Ok(Some(EnrollmentChange {
             kind: recorded.event.name().to_owned(),
-            position: recorded.position.to_string(),
+            position: position.to_string(),
             enrollment: Enrollment::from_row(row),
             event: if manages { Some(DomainEvent::of(recorded)?) } else { None },
         }))

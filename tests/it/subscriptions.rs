@@ -381,10 +381,21 @@ async fn a_restored_database_ends_the_subscriptions_of_the_old_log() {
     // It can begin anew.
     socket.subscribe("1", COURSE, json!({ "id": course, "since": since })).await;
     assert_eq!(socket.error("1").await, "VALIDATION_FAILED");
-    let since = URL_SAFE_NO_PAD.encode(format!("1:{}", app.log_length().await));
-    socket.subscribe("1", COURSE, json!({ "id": course, "since": since })).await;
+    let length = app.log_length().await;
+    let now = |number: i64| URL_SAFE_NO_PAD.encode(format!("1:{number}"));
+    socket.subscribe("1", COURSE, json!({ "id": course, "since": now(length) })).await;
     rename(&app, &course, "b").await;
     assert_eq!(socket.next("1").await["courseChanged"]["course"]["title"], "b");
+    // And go on behind what happened before the restore, from positions of now.
+    socket.subscribe("2", COURSE, json!({ "id": course, "since": now(0) })).await;
+    let first = socket.next("2").await["courseChanged"].take();
+    assert_eq!((&first["kind"], &first["position"]), (&json!("CourseCreated"), &json!(now(1))));
+    socket.send(json!({ "id": "2", "type": "complete" })).await;
+    let mut again = Socket::of(&app, ADA).await;
+    again.subscribe("1", COURSE, json!({ "id": course, "since": first["position"] })).await;
+    for kind in ["CoursePublished", "CourseDetailsChanged", "CourseDetailsChanged"] {
+        assert_eq!(again.next("1").await["courseChanged"]["kind"], kind);
+    }
 }
 
 #[tokio::test]

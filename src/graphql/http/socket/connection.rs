@@ -9,7 +9,7 @@ use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -43,7 +43,7 @@ const MAX_ID: usize = 128;
 enum Outgoing {
     /// A message.
     Text(String),
-    /// One of an operation, unless that is over by then.
+    /// One of an operation, unless the client has ended that by then.
     Of(CancellationToken, String),
     /// Are you there?
     Ping,
@@ -64,13 +64,13 @@ struct Operation {
     number: u64,
     /// Whether it has no end of its own.
     follows: bool,
+    /// The client wants to hear no more of it, not even what waits to be sent.
     over: CancellationToken,
     task: AbortHandle,
 }
 
 impl Drop for Operation {
     fn drop(&mut self) {
-        self.over.cancel();
         self.task.abort();
     }
 }
@@ -174,7 +174,7 @@ impl Connection {
         while !self.operations.is_empty()
             && let Some(ended) = self.tasks.join_next().await
         {
-            self.ended(ended.ok()).await?;
+            self.ended(ended).await?;
         }
         Ok(())
     }
@@ -207,7 +207,7 @@ impl Connection {
                     self.validate_again().await?;
                     self.say(Outgoing::Ping).await?;
                 }
-                Some(ended) = self.tasks.join_next() => self.ended(ended.ok()).await?,
+                Some(ended) = self.tasks.join_next() => self.ended(ended).await?,
                 message = incoming.next() => {
                     heard = Instant::now();
                     match message {
@@ -247,7 +247,9 @@ impl Connection {
             }
             ClientMessage::Pong {} => Ok(()),
             ClientMessage::Complete { id } => {
-                self.operations.remove(&id);
+                if let Some(operation) = self.operations.remove(&id) {
+                    operation.over.cancel();
+                }
                 Ok(())
             }
             ClientMessage::Subscribe { id, payload } => self.begin(id, payload).await,
@@ -307,8 +309,12 @@ impl Connection {
     }
 
     /// Says how an operation ended, unless the client has ended it; an id is free before its end is told.
-    async fn ended(&mut self, ended: Option<Ended>) -> Result<(), Option<Closing>> {
-        let Some(Ended { id, number, last }) = ended else { return Ok(()) };
+    async fn ended(&mut self, ended: Result<Ended, JoinError>) -> Result<(), Option<Closing>> {
+        let Ended { id, number, last } = match ended {
+            Ok(ended) => ended,
+            Err(error) if error.is_cancelled() => return Ok(()),
+            Err(_) => return Err(Some(Closing::TryAgain("something went wrong on our side"))),
+        };
         if self.operations.get(&id).is_none_or(|operation| operation.number != number) {
             return Ok(());
         }
