@@ -1,5 +1,7 @@
 //! Reading the log in its order.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use cqrs_es::persist::SerializedEvent;
 use sqlx::postgres::PgRow;
@@ -171,6 +173,15 @@ pub async fn event_id_at(
         .bind(position)
         .fetch_optional(executor)
         .await
+}
+
+/// Which of these events the log has.
+pub async fn which_exist(
+    executor: impl PgExecutor<'_>,
+    ids: &[Uuid],
+) -> Result<HashSet<Uuid>, sqlx::Error> {
+    let query = sqlx::query_scalar("SELECT event_id FROM events WHERE event_id = ANY ($1)");
+    Ok(query.bind(ids).fetch_all(executor).await?.into_iter().collect())
 }
 
 /// The end of the log, and which log it is.

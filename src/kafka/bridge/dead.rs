@@ -7,9 +7,10 @@ use chrono::SecondsFormat;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::progress::{self, Progress};
+use super::progress::{self, Progress, ResumeFrom};
 use super::takeover::remedy;
 use crate::event_store::dead_letters::{self, DeadLetter};
+use crate::kafka::restore;
 use crate::kafka::topics::{InboundTopic, dead_letter_topic};
 
 /// The most dead letters of one transaction.
@@ -28,15 +29,15 @@ pub(super) struct DeadRecord {
 }
 
 /// Where the lane is.
-pub(super) struct DeadLane(Progress);
+pub(in crate::kafka) struct DeadLane(Progress);
 
 impl DeadLane {
     /// The key of its progress record. Never rename.
-    pub(super) const NAME: &'static str = "dead-letters";
+    pub(in crate::kafka) const NAME: &'static str = "dead-letters";
 
     /// Goes on where the progress topic says. `events` is the place of the lane of events, which was found to fit log
     /// and cluster. Refuses where the dead letters are not those that were published, unless somebody has `ordered`
-    /// where to go on: then behind what is known to be published and still there.
+    /// where to go on: then at an order for this lane, else behind what is known to be published and still there.
     pub(super) async fn take_over(
         pool: &PgPool,
         events: &Progress,
@@ -46,6 +47,9 @@ impl DeadLane {
         let copy = progress::copy(pool, Self::NAME).await?;
         let start =
             |position, event_id| Ok(Ok(Self(Progress { position, event_id, ..events.clone() })));
+        if let Some(ResumeFrom::Position(position)) = progress::order(pool, Self::NAME).await? {
+            return start(position, dead_letters::id_at(pool, position).await?);
+        }
         let known = match (&topic, &copy) {
             (None, None) => return start(0, None),
             (Some(topic), _) if !ordered => {
@@ -56,7 +60,7 @@ impl DeadLane {
                     "dead letter {} is not the one that was published: was the database restored?",
                     topic.position
                 );
-                return Ok(Err(remedy(&why)));
+                return Ok(Err(restore::remedy(&why)));
             }
             (None, Some(copy)) if !ordered => {
                 let why = format!(
@@ -87,6 +91,11 @@ impl DeadLane {
 
     fn at(&self, position: i64, id: Uuid) -> Progress {
         Progress { position, event_id: Some(id), ..self.0.clone() }
+    }
+
+    /// Where it is.
+    pub(super) fn place(&self) -> &Progress {
+        &self.0
     }
 
     /// Kafka has confirmed this place.
