@@ -8,6 +8,7 @@ pub mod append;
 mod batch;
 pub mod dead_letters;
 pub mod followers;
+pub mod history;
 pub mod inbound;
 pub mod keys;
 pub mod log;

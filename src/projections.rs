@@ -12,6 +12,7 @@ mod fold;
 pub mod module_items;
 pub mod modules;
 pub mod page;
+pub mod past;
 mod rebuild;
 mod runner;
 pub mod users;

@@ -64,7 +64,7 @@ impl ReadError {
     }
 }
 
-const COLUMNS: &str = "aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, \
+pub(super) const COLUMNS: &str = "aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, \
      position, epoch, recorded_at, event_id, command_id, last_of_command, course_id";
 
 /// At most `limit` events behind `after`, in order, never a part of a command. `limit` must be at least the largest
@@ -207,7 +207,7 @@ fn whole_commands(events: &mut Vec<Recorded>) {
     }
 }
 
-fn decode(row: &PgRow) -> Result<Recorded, ReadError> {
+pub(super) fn decode(row: &PgRow) -> Result<Recorded, ReadError> {
     let kind: String = row.try_get("aggregate_type")?;
     let id: &str = row.try_get("aggregate_id")?;
     let sequence: i64 = row.try_get("sequence")?;
