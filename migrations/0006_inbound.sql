@@ -21,7 +21,7 @@ CREATE TABLE inbound_offsets (
 
 -- Messages that wait for what they refer to, in the order of their arrival.
 CREATE TABLE parked_messages (
-    number        bigint      PRIMARY KEY,
+    number        bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id            uuid        NOT NULL UNIQUE,
     identity      text        NOT NULL,
     waits_for     text        NOT NULL,
@@ -274,7 +274,7 @@ BEGIN
               UNION ALL SELECT w.id, false FROM unnest(w_id) AS w(id)) x
         LEFT JOIN parked_messages p ON p.id = x.id AND NOT x.dead
         LEFT JOIN dead_letters l ON l.id = x.id AND x.dead AND l.settled_as IS NULL
-        WHERE p.id IS NULL AND l.id IS NULL
+        WHERE p.id IS NULL AND l.id IS NULL AND x.id <> ALL (m_id) -- what is kept by this very call may be settled by it
     LOOP
         failed := true;
         RETURN QUERY SELECT 'gone'::text, 0, answer.id::text, NULL::text, NULL::bigint, NULL::text, NULL::text,
@@ -311,20 +311,14 @@ BEGIN
 
     UPDATE parked_messages p SET waits_for = w.waits FROM unnest(w_id, w_waits) AS w(id, waits) WHERE p.id = w.id;
 
-    -- What is settled needs its content no more, and may hold what somebody wants to be forgotten.
-    UPDATE dead_letters l
-    SET settled_as = t.settled_as, settled_at = now_at, settled_by = t_by, settled_reason = t_reason,
-        key = NULL, value = NULL, headers = '[]'
-    FROM unnest(t_id, t_dead, t_as) AS t(id, dead, settled_as) WHERE l.id = t.id AND t.dead;
-
-    INSERT INTO parked_messages (number, id, identity, waits_for, group_id, topic, partition, record_offset, record_time,
+    INSERT INTO parked_messages (id, identity, waits_for, group_id, topic, partition, record_offset, record_time,
                                  headers, key, value, parked_at)
-    SELECT (SELECT coalesce(max(number), 0) FROM parked_messages) + row_number() OVER (ORDER BY m.ord),
-           m.id, m.identity, m.waits, o_group, m.topic, m.partition, m.record_offset, m.record_time,
+    SELECT m.id, m.identity, m.waits, o_group, m.topic, m.partition, m.record_offset, m.record_time,
            m.headers::jsonb, m.key, m.value, now_at
     FROM unnest(m_id, m_identity, m_waits, m_topic, m_partition, m_offset, m_time, m_headers, m_key, m_value) WITH ORDINALITY
          AS m(id, identity, waits, topic, partition, record_offset, record_time, headers, key, value, ord)
-    WHERE m.waits IS NOT NULL;
+    WHERE m.waits IS NOT NULL
+    ORDER BY m.ord; -- numbered in this order
 
     INSERT INTO dead_letters (number, id, identity, code, reason, group_id, topic, partition, record_offset, record_time,
                               headers, key, value, dead_at)
@@ -335,5 +329,11 @@ BEGIN
          WITH ORDINALITY
          AS m(id, identity, code, reason, topic, partition, record_offset, record_time, headers, key, value, ord)
     WHERE m.code IS NOT NULL;
+
+    -- What is settled needs its content no more, and may hold what somebody wants to be forgotten.
+    UPDATE dead_letters l
+    SET settled_as = t.settled_as, settled_at = now_at, settled_by = t_by, settled_reason = t_reason,
+        key = NULL, value = NULL, headers = '[]'
+    FROM unnest(t_id, t_dead, t_as) AS t(id, dead, settled_as) WHERE l.id = t.id AND t.dead;
 END
 $$;

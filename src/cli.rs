@@ -11,7 +11,9 @@ mod kept;
 mod operator;
 mod parked;
 mod projections;
+mod restore;
 mod serve;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -63,6 +65,12 @@ enum Command {
     /// Tells what the service makes of messages that other services send, captured in files. Needs nothing to run.
     #[command(after_help = contract_check::HELP)]
     ContractCheck(contract_check::Args),
+    /// Goes on after the database was put back to an earlier point.
+    #[command(after_help = "Example:\n  course-service restore resolve --dry-run")]
+    Restore(restore::Args),
+    /// Holds the outgoing topics against the log: gaps, duplicates, order, versions, strays. Exit code 1 where they differ.
+    #[command(after_help = "Example:\n  course-service verify --json")]
+    Verify(verify::Args),
     /// Prints the GraphQL schema.
     #[command(after_help = "Example:\n  course-service schema > schema.graphql")]
     Schema,
@@ -138,6 +146,8 @@ impl Command {
             Self::Inbound(args) => args.run(&config).await,
             Self::DeadLetters(args) => args.run(&config).await,
             Self::Parked(args) => args.run(&config).await,
+            Self::Restore(args) => args.run(&config).await,
+            Self::Verify(args) => args.run(&config).await,
             Self::Doctor(args) => args.run(&config).await,
             Self::Schema | Self::Config { .. } | Self::ContractCheck(_) => Ok(()), // answered above
         }

@@ -16,6 +16,7 @@ mod fold;
 pub mod module_items;
 pub mod modules;
 pub mod page;
+pub mod past;
 mod read_model;
 pub mod rebuild;
 mod runner;

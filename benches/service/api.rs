@@ -63,6 +63,18 @@ impl Api {
             .buffer_unordered(AT_A_TIME)
             .try_collect()
             .await?;
+        self.caught_up().await?;
+        sqlx::query("VACUUM ANALYZE").execute(&self.pool).await?;
+        Ok(ids)
+    }
+
+    /// Where its data is.
+    pub(crate) fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// Waits until the read models show all of the log.
+    pub(crate) async fn caught_up(&self) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         let behind = "SELECT count(*) FROM projections p CROSS JOIN log_head h WHERE p.position < h.position";
         while sqlx::query_scalar::<_, i64>(behind).fetch_one(&self.pool).await? > 0 {
@@ -71,8 +83,7 @@ impl Api {
             }
             sleep(Duration::from_millis(20)).await;
         }
-        sqlx::query("VACUUM ANALYZE").execute(&self.pool).await?;
-        Ok(ids)
+        Ok(())
     }
 
     /// Asks as nobody; an error ends the benchmark.

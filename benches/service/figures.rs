@@ -56,7 +56,7 @@ impl Rates {
         self.0.last().copied().unwrap_or(f64::NAN)
     }
 
-    fn median(&self) -> f64 {
+    pub(crate) fn median(&self) -> f64 {
         median(&self.0)
     }
 
@@ -104,6 +104,17 @@ impl Table {
             format!("{}: {}/s", floor.0, grouped(floor.1.median())),
             format!("{:.2} ×", ours.over(floor.1)),
             "–".to_owned(),
+        ]);
+    }
+
+    /// A rate that must reach a limit.
+    pub(crate) fn at_least(&mut self, what: &str, rate: f64, note: &str, limit: f64) {
+        self.0.push([
+            what.to_owned(),
+            format!("{}/s", grouped(rate)),
+            note.to_owned(),
+            "–".to_owned(),
+            format!("≥ {}/s {}", grouped(limit), verdict(rate >= limit)),
         ]);
     }
 

@@ -13,9 +13,14 @@ mod big_log;
 mod create;
 mod figures;
 mod hot_course;
+mod inbound;
+mod lag;
+mod mix;
 mod ours;
 mod pages;
+mod process;
 mod reads;
+mod rebuild;
 mod serve;
 mod server;
 mod sql;
@@ -29,7 +34,18 @@ use anyhow::bail;
 use crate::figures::Table;
 use crate::server::Server;
 
-const PARTS: [&str; 7] = ["create", "hot-course", "big-log", "reads", "pages", "http", "serve"];
+const PARTS: [&str; 10] = [
+    "create",
+    "hot-course",
+    "big-log",
+    "reads",
+    "pages",
+    "http",
+    "inbound",
+    "rebuild",
+    "lag",
+    "serve",
+];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -59,6 +75,9 @@ async fn main() -> anyhow::Result<()> {
             "big-log" => big_log::run(&server, &mut table).await?,
             "reads" => reads::run(&server, &mut table).await?,
             "pages" => pages::run(&server, &mut table).await?,
+            "inbound" => inbound::run(&server, &mut table).await?,
+            "rebuild" => rebuild::run(&server, &mut table).await?,
+            "lag" => lag::run(&server, &mut table).await?,
             "http" => through_http::run(&server, &mut table).await?,
             _ => serve::run(&server, &mut table).await?,
         }

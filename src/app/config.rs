@@ -17,6 +17,7 @@ pub use settings::{SETTINGS, Setting, Shown, settings_markdown};
 use values::{Values, rules};
 
 use crate::graphql::Limits;
+use crate::graphql::http::SocketLimits;
 
 /// Why the configuration was refused: a sentence for people that never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -112,6 +113,8 @@ pub struct Config {
     pub kafka: KafkaConfig,
     /// How much a GraphQL request may ask for.
     pub graphql_limits: Limits,
+    /// How its sockets are bounded.
+    pub socket_limits: SocketLimits,
     /// How long a command may take.
     pub command_timeout: Duration,
     /// How long an incoming message may wait for what it refers to.
@@ -177,6 +180,7 @@ impl Config {
             bind_addr: values.required("BIND_ADDR", rules::ADDRESS)?,
             kafka: values.kafka(cfg!(feature = "kafka-tls"))?,
             graphql_limits: values.graphql()?,
+            socket_limits: values.sockets()?,
             command_timeout: values.required("COMMAND_TIMEOUT_MS", rules::MILLISECONDS)?,
             parked_ttl: values.required("INBOUND_PARKED_TTL_MS", rules::PARKED_TTL)?,
             shutdown_grace: values.required("SHUTDOWN_GRACE_MS", rules::MILLISECONDS)?,

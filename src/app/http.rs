@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::health::Health;
 use super::identity::{Identity, IdentityError};
 use super::metrics::Metrics;
+use crate::graphql::http::{Sockets, Validate, bearer_token};
 use crate::graphql::{self, Caller, IdentityFailure, Limits, RequestIds, Schema};
 
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -26,23 +27,26 @@ pub(super) struct Api {
     pub(super) schema: Schema,
     pub(super) limits: Limits,
     pub(super) identity: Arc<Identity>,
+    pub(super) sockets: Sockets,
 }
 
 struct Operations {
     health: Health,
     metrics: Arc<Metrics>,
+    sockets: Option<Sockets>,
 }
 
 /// Everything that this process serves; `api` only where it has that role.
 pub(super) fn router(health: Health, metrics: Arc<Metrics>, api: Option<Api>) -> Router {
+    let sockets = api.as_ref().map(|api| api.sockets.clone());
     let operations = Router::new()
         .route("/livez", get(async || Json(json!({ "status": "ok" }))))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_text))
-        .with_state(Arc::new(Operations { health, metrics }));
+        .with_state(Arc::new(Operations { health, metrics, sockets }));
     let router = match api {
         None => operations,
-        Some(api) => graphql::http::router(api.schema, api.limits)
+        Some(api) => graphql::http::router(api.schema, api.limits, api.sockets)
             .layer(middleware::from_fn_with_state(api.identity, identify))
             .merge(operations),
     };
@@ -57,6 +61,7 @@ async fn readyz(State(operations): State<Arc<Operations>>) -> Response {
 
 async fn metrics_text(State(operations): State<Arc<Operations>>) -> Response {
     operations.health.observe(&operations.metrics).await;
+    operations.metrics.sockets(operations.sockets.as_ref().map_or(0, Sockets::count));
     match operations.metrics.text() {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -105,20 +110,33 @@ async fn identify(
     let caller = match bearer(request.headers()) {
         Ok(None) => Caller::Anonymous,
         Err(()) => Caller::Failed(IdentityFailure::Unauthenticated),
-        Ok(Some(token)) => match identity.validate(token).await {
-            Ok(actor) => Caller::Known(actor),
-            Err(IdentityError::Unauthenticated) => Caller::Failed(IdentityFailure::Unauthenticated),
-            Err(IdentityError::Forbidden) => Caller::Failed(IdentityFailure::Forbidden),
-            Err(IdentityError::Unavailable) => Caller::Failed(IdentityFailure::Unavailable),
-        },
+        Ok(Some(token)) => validate(&identity, token).await,
     };
     request.extensions_mut().insert(caller);
     next.run(request).await
 }
 
+/// Who holds a token.
+async fn validate(identity: &Identity, token: &str) -> Caller {
+    match identity.validate(token).await {
+        Ok(actor) => Caller::Known(actor),
+        Err(IdentityError::Unauthenticated) => Caller::Failed(IdentityFailure::Unauthenticated),
+        Err(IdentityError::Forbidden) => Caller::Failed(IdentityFailure::Forbidden),
+        Err(IdentityError::Unavailable) => Caller::Failed(IdentityFailure::Unavailable),
+    }
+}
+
+/// The same for sockets, which ask again as long as they are open.
+pub(super) fn validator(identity: &Arc<Identity>) -> Validate {
+    let identity = identity.clone();
+    Arc::new(move |token| {
+        let identity = identity.clone();
+        Box::pin(async move { validate(&identity, &token).await })
+    })
+}
+
 /// The bearer token of the request (RFC 6750); an error for any other kind of credentials.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ()> {
     let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
-    let (scheme, token) = value.to_str().map_err(|_| ())?.trim().split_once(' ').ok_or(())?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(Some(token.trim())) } else { Err(()) }
+    bearer_token(value.to_str().map_err(|_| ())?).ok_or(()).map(Some)
 }

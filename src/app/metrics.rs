@@ -50,6 +50,7 @@ pub(super) struct Metrics {
     inbound_red: Family<ByPartition, Gauge>,
     dead_letters: Gauge,
     parked: Gauge,
+    sockets: Gauge,
 }
 
 /// What is known of the bridge at the time of a scrape.
@@ -105,6 +106,8 @@ impl Metrics {
             "Records that this process has published since its start",
             bridge_published.clone(),
         );
+        let sockets = Gauge::default();
+        registry.register("graphql_sockets", "WebSockets that are open", sockets.clone());
         let messages = Family::<ByEffect, Counter>::default();
         for topic in InboundTopic::ALL {
             for effect in
@@ -158,6 +161,7 @@ impl Metrics {
             inbound_red,
             dead_letters,
             parked,
+            sockets,
         })
     }
 
@@ -185,6 +189,10 @@ impl Metrics {
 
     pub(super) fn parked(&self, waiting: i64) {
         self.parked.set(waiting);
+    }
+
+    pub(super) fn sockets(&self, open: usize) {
+        self.sockets.set(i64::try_from(open).unwrap_or(i64::MAX));
     }
 
     pub(super) fn command(&self, outcome: &'static str) {

@@ -27,7 +27,8 @@ use crate::commands::workbench::Workbench;
 use crate::event_store::inbound::InboundLog;
 use crate::event_store::wake::Head;
 use crate::event_store::{Appender, migrate};
-use crate::graphql::{self, Parts};
+use crate::graphql::http::Sockets;
+use crate::graphql::{self, Parts, Tail};
 use crate::kafka::bridge::{Bridge, BridgeConfig};
 use crate::kafka::client::Connection;
 use crate::kafka::inbound::{self, Inbound, InboundConfig, InboundStatus, Unpark, UnparkState};
@@ -210,28 +211,26 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Running>
     let mut appender_task = None;
     let mut api = None;
     if roles.api {
-        let identity = Identity::try_new(config.user_management_service_url()?);
-        let identity =
-            identity.context("the client of the user management service cannot be built")?;
         let appender_pool = database::appender_pool(config.database_url()?)?;
+        let tail = Tail::new(pool.clone(), checkpoints.clone());
+        tasks.spawn("subscriptions", tail.clone().run(head.subscribe(), background.clone()));
         let (appender, task) = Appender::new(appender_pool, head);
         appender_task = Some(tokio::spawn(task));
         tasks.spawn("old keys", forget_old_keys(pool.clone(), background.clone()));
-        let observed = metrics.clone();
-        let commands =
-            Commands::new(pool.clone(), appender, config.command_timeout, move |outcome| {
-                observed.command(outcome);
-            });
+        let (observed, patience) = (metrics.clone(), config.command_timeout);
+        let observe = move |outcome| observed.command(outcome);
+        let commands = Commands::new(pool.clone(), appender, patience, observe);
         let schema = graphql::schema(Parts {
             commands,
             workbench: workbench(&pool, intake),
             pool: pool.clone(),
             checkpoints: checkpoints.clone(),
+            tail,
             introspection: config.graphql_limits.introspection,
         });
-        let (limits, identity) = (config.graphql_limits, Arc::new(identity));
-        api = Some(http::Api { schema, limits, identity });
+        api = Some(face(config, schema)?);
     }
+    let sockets = api.as_ref().map(|api| api.sockets.clone());
     let health = Health {
         pool: pool.clone(),
         migrated,
@@ -244,11 +243,20 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Running>
     };
     let router = http::router(health, metrics, api);
     let (grace, mut tasks) = (config.shutdown_grace, tasks.tasks);
-    tasks.spawn("http", serve_http(listener, router, stop.clone(), background, grace));
+    tasks.spawn("http", serve_http(listener, router, sockets, stop.clone(), background, grace));
     tracing::info!(%address, ?roles, "listening");
 
     let task = tokio::spawn(until_ended(tasks, grace, appender_task, pool));
     Ok(Running { address, stop, task })
+}
+
+/// What HTTP serves of GraphQL, and who is asked about its callers.
+fn face(config: &Config, schema: graphql::Schema) -> anyhow::Result<http::Api> {
+    let identity = Identity::try_new(config.user_management_service_url()?)
+        .context("the client of the user management service cannot be built")?;
+    let identity = Arc::new(identity);
+    let sockets = Sockets::new(config.socket_limits, http::validator(&identity));
+    Ok(http::Api { schema, limits: config.graphql_limits, identity, sockets })
 }
 
 /// Runs the tasks to their end, then what was appended last.
@@ -334,20 +342,32 @@ async fn prepare_database(pool: &PgPool, migrate: bool) -> anyhow::Result<()> {
 async fn serve_http(
     listener: TcpListener,
     router: axum::Router,
+    sockets: Option<Sockets>,
     stop: CancellationToken,
     background: CancellationToken,
     grace: Duration,
 ) -> anyhow::Result<()> {
     let asked = {
-        let (stop, background) = (stop.clone(), background.clone());
+        let (stop, background, sockets) = (stop.clone(), background.clone(), sockets.clone());
         async move {
             tokio::select! {
                 () = stop.cancelled() => (),
                 () = background.cancelled() => (),
             }
+            if let Some(sockets) = sockets {
+                sockets.stop();
+            }
         }
     };
     let server = axum::serve(listener, router).with_graceful_shutdown(asked);
+    let server = async {
+        let ended = server.await;
+        // They outlive the requests that they come from.
+        if let Some(sockets) = sockets {
+            sockets.closed().await;
+        }
+        ended
+    };
     let late = async {
         tokio::select! {
             () = stop.cancelled() => (),

@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
+use super::Usage;
 use crate::app::config::Config;
 use crate::app::database;
 use crate::kafka::bridge::{ResumeFrom, report, resume};
@@ -49,6 +50,12 @@ impl Args {
         let pool = database::reached(config.database_url()?, 1).await?;
         match self.command {
             Command::Resume { from } => {
+                let head = report(&pool, &config.kafka.topic_prefix).await?.head;
+                if let ResumeFrom::Position(position) = from
+                    && position > head
+                {
+                    return Err(Usage(format!("the log ends at position {head}")).into());
+                }
                 resume(&pool, from).await?;
                 println!("the bridge will go on from {from}");
             }

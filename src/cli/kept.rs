@@ -312,7 +312,7 @@ impl ShowArgs {
         if is_settled {
             return Content::Removed;
         }
-        if workbench.is_personal(&record.topic) && !self.value {
+        if workbench.is_personal(record) && !self.value {
             return Content::Personal;
         }
         let text = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(Text::of);

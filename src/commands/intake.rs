@@ -317,30 +317,27 @@ impl Intake {
         by: &str,
         reason: &str,
     ) -> Result<Vec<Uuid>, IntakeError> {
-        let mut settled: Vec<(Uuid, Settle)> =
-            letters.iter().map(|id| (*id, Settle::Discarded)).collect();
-        self.settle(&mut settled, &mut Vec::new(), Some((by.to_owned(), Some(reason.to_owned()))))
-            .await
+        let settled =
+            letters.iter().map(|id| Settled { id: *id, how: Settle::Discarded, becomes: None });
+        self.settle(settled.collect(), Some((by.to_owned(), Some(reason.to_owned())))).await
     }
 
-    /// Takes parked messages away for good: each becomes a dead letter, so that it is known what became of it, and that
-    /// is discarded. Returns those that were there.
-    ///
-    /// # Errors
-    /// Between the two steps they are dead letters that nobody has seen to; nothing is lost.
+    /// Takes parked messages away for good: each becomes a discarded dead letter, so that it is known what became of
+    /// it. Returns those that were there.
     pub async fn discard_parked(
         &self,
         parked: Vec<(Uuid, Kept)>,
         by: &str,
         reason: &str,
     ) -> Result<Vec<Uuid>, IntakeError> {
-        let mut dead = parked;
-        let mut settled: Vec<(Uuid, Settle)> =
-            dead.iter().map(|(id, _)| (*id, Settle::Unparked)).collect();
-        let taken = self.settle(&mut settled, &mut dead, None).await?;
-        let letters: Vec<Uuid> = dead.iter().map(|(_, kept)| kept.id).collect();
-        self.discard(&letters, by, reason).await?;
-        Ok(taken)
+        let settled = parked.into_iter().map(Settled::unparked).collect();
+        self.settle(settled, Some((by.to_owned(), Some(reason.to_owned())))).await
+    }
+
+    /// Parked messages that waited for too long become dead letters. Returns how many.
+    pub async fn expire(&self, parked: Vec<(Uuid, Kept)>) -> Result<usize, IntakeError> {
+        let settled = parked.into_iter().map(Settled::unparked).collect();
+        Ok(self.settle(settled, None).await?.len())
     }
 
     /// Forgets claims that are older than `age`. Returns how many.
@@ -348,33 +345,31 @@ impl Intake {
         Ok(keys::forget(&self.inner.pool, INBOX, age).await?)
     }
 
-    /// Parked messages that waited for too long become dead letters. Returns how many.
-    pub async fn expire(&self, mut parked: Vec<(Uuid, Kept)>) -> Result<usize, IntakeError> {
-        let mut settled: Vec<(Uuid, Settle)> =
-            parked.iter().map(|(id, _)| (*id, Settle::Unparked)).collect();
-        Ok(self.settle(&mut settled, &mut parked, None).await?.len())
-    }
-
+    /// What becomes a dead letter because somebody wants to be rid of it is a discarded one from the start.
     async fn settle(
         &self,
-        settled: &mut Vec<(Uuid, Settle)>,
-        dead: &mut Vec<(Uuid, Kept)>,
+        mut settled: Vec<Settled>,
         by: Option<(String, Option<String>)>,
     ) -> Result<Vec<Uuid>, IntakeError> {
         loop {
+            let letters = settled.iter().filter_map(|one| one.becomes.as_ref());
+            let discarded = letters.clone().filter(|_| by.is_some());
+            let discarded = discarded.map(|letter| (letter.id, Settle::Discarded));
             let slice = Slice {
                 group: self.inner.group.clone(),
-                settled: settled.clone(),
-                kept: dead.iter().map(|(_, kept)| kept.clone()).collect(),
+                settled: settled
+                    .iter()
+                    .map(|one| (one.id, one.how.clone()))
+                    .chain(discarded)
+                    .collect(),
+                kept: letters.cloned().collect(),
                 by: by.clone(),
                 ..Slice::default()
             };
-            if let SliceOutcome::Gone(gone) = self.inner.log.append(&slice).await? {
-                settled.retain(|(id, _)| !gone.contains(id));
-                dead.retain(|(id, _)| !gone.contains(id));
-                continue;
-            }
-            return Ok(settled.iter().map(|(id, _)| *id).collect());
+            let SliceOutcome::Gone(gone) = self.inner.log.append(&slice).await? else {
+                return Ok(settled.into_iter().map(|one| one.id).collect());
+            };
+            settled.retain(|one| !gone.contains(&one.id));
         }
     }
 
@@ -434,6 +429,20 @@ impl Intake {
             let inner = &self.inner;
             Arc::make_mut(&mut loaded).load(needs, &inner.pool, &inner.streams, cache).await?;
         }
+    }
+}
+
+/// A kept message that somebody settles without trying it.
+struct Settled {
+    id: Uuid,
+    how: Settle,
+    /// The dead letter that takes its place.
+    becomes: Option<Kept>,
+}
+
+impl Settled {
+    fn unparked((id, letter): (Uuid, Kept)) -> Self {
+        Self { id, how: Settle::Unparked, becomes: Some(letter) }
     }
 }
 

@@ -16,7 +16,7 @@ use super::request::{Answer, Cause, Reply, Request};
 use super::{CommandError, Inner, Place};
 use crate::domain::course::CourseAction;
 use crate::domain::{Course, CourseId, Enrollment, EnrollmentId, Seats, UserId};
-use crate::event_store::{AppendError, Outcome, Priority, Proposal};
+use crate::event_store::{AppendError, Outcome, Proposal};
 
 /// The most commands of one chain.
 const MAX_CHAIN: usize = 256;
@@ -192,7 +192,7 @@ impl Desk {
         let deadline = chain.jobs.iter().map(|job| job.deadline).max();
         let proposals = std::mem::take(&mut chain.proposals);
         let deadline = deadline.unwrap_or_else(Instant::now);
-        self.inner.appender.append(proposals, Priority::Interactive, deadline).await
+        self.inner.appender.append(proposals, deadline).await
     }
 
     fn put_back(&mut self, jobs: Vec<Job>) {

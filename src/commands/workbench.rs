@@ -31,7 +31,7 @@ pub struct Reading {
     /// The names of all incoming topics.
     pub topics: Vec<&'static str>,
     /// Whether the messages of a topic are personal data.
-    pub is_personal: fn(&str) -> bool,
+    pub is_personal: fn(&Record) -> bool,
 }
 
 /// Where a message is kept.
@@ -77,8 +77,8 @@ impl Workbench {
     }
 
     /// Whether keys and values of a topic are personal data.
-    pub fn is_personal(&self, topic: &str) -> bool {
-        (self.reading.is_personal)(topic)
+    pub fn is_personal(&self, record: &Record) -> bool {
+        (self.reading.is_personal)(record)
     }
 
     /// A page of dead letters.

@@ -23,16 +23,22 @@ pub fn percent(
     assessment_max: f64,
 ) -> Option<f64> {
     let of_score = || score.map(|score| 100.0 * score / max_score.unwrap_or(assessment_max));
-    percentage.or_else(of_score).map(|percent| percent.clamp(0.0, MAX_PERCENT))
+    let percent = percentage.or_else(of_score).filter(|percent| !percent.is_nan());
+    percent.map(|percent| percent.clamp(0.0, MAX_PERCENT))
 }
 
 /// `Σ(weight · percent) / Σ(weight)` over (weight, percent) of the graded required assessments; `None` where there are
-/// none, or none with a weight.
+/// none, or none with a weight. Finite whatever the weights are: they are taken as parts of the largest.
 pub fn weighted_mean(graded: impl IntoIterator<Item = (f64, f64)>) -> Option<f64> {
-    let sums = graded
-        .into_iter()
-        .fold((0.0, 0.0), |(sum, of), (weight, percent)| (sum + weight * percent, of + weight));
-    (sums.1 > 0.0).then(|| sums.0 / sums.1)
+    let graded: Vec<(f64, f64)> = graded.into_iter().collect();
+    let largest = graded.iter().map(|(weight, _)| *weight).fold(0.0, f64::max);
+    if largest <= 0.0 || !largest.is_finite() {
+        return None;
+    }
+    let parts = graded.iter().map(|(weight, percent)| (weight / largest, *percent));
+    let (sum, of) =
+        parts.fold((0.0, 0.0), |(sum, of), (part, percent)| (sum + part * percent, of + part));
+    Some(sum / of)
 }
 
 impl Course {
@@ -69,6 +75,10 @@ impl Course {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::option;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn close(left: Option<f64>, right: f64) -> bool {
@@ -90,5 +100,25 @@ mod tests {
         assert!(close(weighted_mean([(1.0, 100.0), (3.0, 60.0)]), 70.0));
         assert_eq!(weighted_mean([]), None);
         assert_eq!(weighted_mean([(0.0, 100.0)]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_reported_comes_to_a_finite_percentage(
+            grades in vec((finite(), finite(), option::of(finite())), 0..8),
+            weights in vec(prop_oneof![0.0..f64::MAX, 0.0..10.0], 8),
+        ) {
+            let percents = grades.iter().map(|(score, max, percentage)| {
+                percent(Some(*score), Some(max.abs().max(f64::MIN_POSITIVE)), *percentage, 100.0)
+            });
+            let percents: Vec<f64> = percents.flatten().collect();
+            prop_assert!(percents.iter().all(|percent| (0.0..=MAX_PERCENT).contains(percent)));
+            let mean = weighted_mean(weights.into_iter().zip(percents));
+            prop_assert!(mean.is_none_or(|mean| (0.0..=MAX_PERCENT + 1e-9).contains(&mean)), "{mean:?}");
+        }
+    }
+
+    fn finite() -> impl Strategy<Value = f64> {
+        proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL | proptest::num::f64::ZERO
     }
 }

@@ -25,15 +25,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::batch::{self, Chain, ChainOutcome, Done};
 use super::position::Position;
-use super::proposal::{Priority, Proposal, StreamId};
+use super::proposal::{Proposal, StreamId};
 use super::wake::Head;
 
 /// The most events of one call, beyond its first chain.
 const MAX_EVENTS: usize = 4_000;
 /// The most chains of one call.
 const MAX_CHAINS: usize = 1_000;
-/// The most inbound chains of one call.
-const MAX_INBOUND: usize = 200;
 /// The most chains that may wait; more are turned away at once.
 const MAX_WAITING: usize = 20_000;
 /// How long one call may take before its connection is given up; the server gives up after 10 s.
@@ -96,8 +94,7 @@ struct Request {
 /// The way to the appender task. Cheap to clone; the task ends when the last clone is gone and all is answered.
 #[derive(Clone)]
 pub struct Appender {
-    interactive: mpsc::UnboundedSender<Request>,
-    inbound: mpsc::UnboundedSender<Request>,
+    requests: mpsc::UnboundedSender<Request>,
     waiting: Arc<AtomicUsize>,
 }
 
@@ -105,17 +102,16 @@ impl Appender {
     /// An appender and the task that drives it. `pool` should be its own, of one or two connections, so that readers
     /// never keep it waiting.
     pub fn new(pool: PgPool, head: Head) -> (Self, impl Future<Output = ()> + Send) {
-        let (interactive, interactive_requests) = mpsc::unbounded_channel();
-        let (inbound, inbound_requests) = mpsc::unbounded_channel();
+        let (requests, channel) = mpsc::unbounded_channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let task = Task {
             pool,
             connection: None,
             head,
             waiting: waiting.clone(),
-            queues: [Queue::new(interactive_requests), Queue::new(inbound_requests)],
+            queue: Queue { channel, held: VecDeque::new(), closed: false },
         };
-        (Self { interactive, inbound, waiting }, task.run())
+        (Self { requests, waiting }, task.run())
     }
 
     /// Submits a chain and waits for its outcome. It is sent although the caller stops waiting, unless `deadline`
@@ -123,7 +119,6 @@ impl Appender {
     pub async fn append(
         &self,
         chain: Vec<Proposal>,
-        priority: Priority,
         deadline: Instant,
     ) -> Result<Outcome, AppendError> {
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
@@ -131,16 +126,12 @@ impl Appender {
             return Err(AppendError::Overloaded);
         }
         let (reply, outcome) = oneshot::channel();
-        let queue = match priority {
-            Priority::Interactive => &self.interactive,
-            Priority::Inbound => &self.inbound,
-        };
-        queue.send(Request { chain, deadline, reply }).map_err(|_| AppendError::Stopped)?;
+        self.requests.send(Request { chain, deadline, reply }).map_err(|_| AppendError::Stopped)?;
         outcome.await.map_err(|_| AppendError::Stopped)?
     }
 }
 
-/// Requests of one priority: those still in the channel and those put back.
+/// Requests: those still in the channel and those put back.
 struct Queue {
     channel: mpsc::UnboundedReceiver<Request>,
     held: VecDeque<Request>,
@@ -148,10 +139,6 @@ struct Queue {
 }
 
 impl Queue {
-    fn new(channel: mpsc::UnboundedReceiver<Request>) -> Self {
-        Self { channel, held: VecDeque::new(), closed: false }
-    }
-
     fn fill(&mut self) {
         while let Ok(request) = self.channel.try_recv() {
             self.held.push_back(request);
@@ -172,22 +159,18 @@ struct Task {
     connection: Option<(PoolConnection<Postgres>, Instant)>,
     head: Head,
     waiting: Arc<AtomicUsize>,
-    queues: [Queue; 2],
+    queue: Queue,
 }
 
 impl Task {
     async fn run(mut self) {
         loop {
             self.gather().await;
-            let [interactive, inbound] = &mut self.queues;
-            if interactive.held.is_empty() && inbound.held.is_empty() {
-                if interactive.closed && inbound.closed {
+            if self.queue.held.is_empty() {
+                if self.queue.closed {
                     return;
                 }
-                tokio::select! {
-                    () = interactive.wait(), if !interactive.closed => (),
-                    () = inbound.wait(), if !inbound.closed => (),
-                }
+                self.queue.wait().await;
                 continue;
             }
             let batch = self.take_batch();
@@ -201,8 +184,8 @@ impl Task {
     async fn gather(&mut self) {
         let mut before = 0;
         for _ in 0..TURNS {
-            self.queues.iter_mut().for_each(Queue::fill);
-            let now = self.queues.iter().map(|queue| queue.held.len()).sum();
+            self.queue.fill();
+            let now = self.queue.held.len();
             if now == before {
                 return;
             }
@@ -211,25 +194,21 @@ impl Task {
         }
     }
 
-    /// The next batch: interactive chains first, none that shares a stream or key with one before it in the queue.
+    /// The next batch: no chain that shares a stream or key with one before it in the queue.
     fn take_batch(&mut self) -> Vec<Request> {
         let mut busy = Busy::default();
-        let mut batch = Vec::new();
+        let mut batch: Vec<Request> = Vec::new();
         let mut events = 0;
-        for (queue, limit) in self.queues.iter_mut().zip([MAX_CHAINS, MAX_CHAINS.min(MAX_INBOUND)])
-        {
-            let mut taken = 0;
-            let held: Vec<Request> = in_time(&self.waiting, std::mem::take(&mut queue.held));
-            for request in held {
-                let size: usize = request.chain.iter().map(|proposal| proposal.events.len()).sum();
-                let full = taken >= limit || (!batch.is_empty() && events + size > MAX_EVENTS);
-                if !busy.occupy(&request.chain) || full {
-                    queue.held.push_back(request);
-                } else {
-                    taken += 1;
-                    events += size;
-                    batch.push(request);
-                }
+        let held: Vec<Request> = in_time(&self.waiting, std::mem::take(&mut self.queue.held));
+        for request in held {
+            let size: usize = request.chain.iter().map(|proposal| proposal.events.len()).sum();
+            let full =
+                batch.len() >= MAX_CHAINS || (!batch.is_empty() && events + size > MAX_EVENTS);
+            if !busy.occupy(&request.chain) || full {
+                self.queue.held.push_back(request);
+            } else {
+                events += size;
+                batch.push(request);
             }
         }
         batch
@@ -288,10 +267,8 @@ impl Task {
             );
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));
-            for queue in &mut self.queues {
-                queue.fill();
-                queue.held = in_time(&self.waiting, std::mem::take(&mut queue.held));
-            }
+            self.queue.fill();
+            self.queue.held = in_time(&self.waiting, std::mem::take(&mut self.queue.held));
         }
     }
 

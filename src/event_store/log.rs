@@ -1,5 +1,7 @@
 //! Reading the log in its order.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use cqrs_es::persist::SerializedEvent;
 use serde_json::value::RawValue;
@@ -55,14 +57,6 @@ pub enum ReadError {
         #[source]
         source: serde_json::Error,
     },
-    /// Events concern neither a course nor a user, so a reader course by course would miss them.
-    #[error("the log has {all} events, of which only {covered} are of a course or a user")]
-    Uncovered {
-        /// The events of the log.
-        all: i64,
-        /// Those that would be read.
-        covered: i64,
-    },
 }
 
 impl ReadError {
@@ -72,7 +66,7 @@ impl ReadError {
     }
 }
 
-const COLUMNS: &str = "aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, \
+pub(super) const COLUMNS: &str = "aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, \
      position, epoch, recorded_at, event_id, command_id, last_of_command, course_id";
 
 /// What [`decode_for_rows`] reads, but for the payload.
@@ -187,6 +181,15 @@ pub async fn event_id_at(
         .await
 }
 
+/// Which of these events the log has.
+pub async fn which_exist(
+    executor: impl PgExecutor<'_>,
+    ids: &[Uuid],
+) -> Result<HashSet<Uuid>, sqlx::Error> {
+    let query = sqlx::query_scalar("SELECT event_id FROM events WHERE event_id = ANY ($1)");
+    Ok(query.bind(ids).fetch_all(executor).await?.into_iter().collect())
+}
+
 /// The end of the log, and which log it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogHead {
@@ -210,7 +213,7 @@ fn whole_commands(events: &mut Vec<Recorded>) {
     }
 }
 
-fn decode(row: &PgRow) -> Result<Recorded, ReadError> {
+pub(super) fn decode(row: &PgRow) -> Result<Recorded, ReadError> {
     let metadata: serde_json::Value = row.try_get("metadata")?;
     Ok(Recorded { metadata: Metadata::from_json(&metadata), ..decode_for_rows(row)? })
 }

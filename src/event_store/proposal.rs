@@ -149,12 +149,3 @@ pub struct Proposal {
     /// Who and what caused it.
     pub metadata: Metadata,
 }
-
-/// Who goes first when the log is busy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Priority {
-    /// Somebody waits for the answer.
-    Interactive,
-    /// Messages that wait in Kafka; at most 200 a batch.
-    Inbound,
-}

@@ -1,6 +1,7 @@
 //! What a request brings along (who calls, and the ids that tie its traces together), and what resolvers ask of the
 //! log: to wait until the read models have seen a position, and when an event was recorded.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_graphql::{Context, ErrorExtensions, Result};
@@ -46,15 +47,21 @@ pub struct RequestIds {
 
 /// How many entries the lists of a request may have, all together: a list without pages inside of another multiplies,
 /// which the document does not show.
+#[derive(Clone)]
 pub(super) struct Entries {
     limit: usize,
-    left: AtomicUsize,
+    left: Arc<AtomicUsize>,
 }
 
 impl Entries {
     /// At most this many.
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, left: AtomicUsize::new(limit) }
+        Self { limit, left: Arc::new(AtomicUsize::new(limit)) }
+    }
+
+    /// Begins anew, for the next answer of a subscription.
+    pub(super) fn renew(&self) {
+        self.left.store(self.limit, Ordering::Relaxed);
     }
 }
 

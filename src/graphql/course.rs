@@ -4,6 +4,7 @@ mod list;
 mod permissions;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use async_graphql::{ComplexObject, Context, Enum, ID, Result, SimpleObject};
 use chrono::{DateTime, Utc};
@@ -19,12 +20,16 @@ use super::context::{caller, count_entries, recorded_at, settle, sight};
 use super::enrollment::{
     Enrollment, EnrollmentConnection, EnrollmentFilter, enrollments_of_course, visible_enrollment,
 };
-use super::error::{ErrorCode, failure};
+use super::error::{ErrorCode, failure, internal};
+use super::history::{DomainEventConnection, history_page};
 use super::loader::{CourseKey, load};
-use super::module::{ModuleConnection, page_of_modules};
+use super::module::{ModuleConnection, page_of_modules, page_of_past_modules};
+use super::past::{self, Past};
 use super::user::User;
 use crate::domain::course::CourseStatus as Status;
-use crate::domain::{Course as State, CourseId, EnrollmentId, Role, StreamType};
+use crate::domain::{
+    Course as State, CourseId, EnrollmentId, Role, Seats as SeatsState, StreamType,
+};
 use crate::event_store::{Position, StreamId};
 use crate::projections::courses::CourseRow;
 
@@ -80,6 +85,18 @@ pub(super) struct Seats {
     waitlisted: i32,
 }
 
+impl Seats {
+    fn of(capacity: Option<i32>, taken: i32, waitlisted: i32) -> Self {
+        let available = capacity.map(|capacity| (capacity - taken).max(0));
+        Self { capacity, taken, available, waitlisted }
+    }
+
+    fn then(capacity: Option<i32>, seats: &SeatsState) -> Self {
+        let waitlisted = i32::try_from(seats.waitlist.len()).unwrap_or(i32::MAX);
+        Self::of(capacity, i32::try_from(seats.taken).unwrap_or(i32::MAX), waitlisted)
+    }
+}
+
 /// A course.
 #[derive(Debug, Clone, SimpleObject)]
 #[graphql(complex)]
@@ -115,6 +132,8 @@ pub(super) struct Course {
 enum Source {
     /// The read model.
     Row { seats: Seats, created_at: DateTime<Utc>, updated_at: DateTime<Utc> },
+    /// The log, as it was at an instant.
+    Past { past: Arc<Past>, created_at: DateTime<Utc>, updated_at: DateTime<Utc> },
     /// Just committed: the log knows, and what else is read waits for this position.
     Committed { position: Position, version: u64 },
 }
@@ -141,15 +160,32 @@ impl Course {
             passing_score: row.passing_score,
             instructor_ids: row.instructor_ids,
             source: Source::Row {
-                seats: Seats {
-                    capacity: row.capacity,
-                    taken: row.taken,
-                    available: row.capacity.map(|capacity| (capacity - row.taken).max(0)),
-                    waitlisted: row.waitlisted,
-                },
+                seats: Seats::of(row.capacity, row.taken, row.waitlisted),
                 created_at: row.created_at,
                 updated_at: row.updated_at,
             },
+        }
+    }
+
+    /// A course as it stood in the past, which whoever reads it manages now.
+    pub(super) async fn from_past(ctx: &Context<'_>, past: &Arc<Past>) -> Result<Option<Self>> {
+        let Some(content) = past.find(ctx).await? else { return Ok(None) };
+        let CourseRow { created_at, updated_at, .. } = content.course;
+        let source = Source::Past { past: past.clone(), created_at, updated_at };
+        Ok(Some(Self { source, ..Self::from_row(content.course.clone()) }))
+    }
+
+    /// The course of something that was there at that instant.
+    pub(super) async fn of_past(ctx: &Context<'_>, past: &Arc<Past>) -> Result<Self> {
+        let gone = || failure(ErrorCode::NotFound, "no such course at that time");
+        Self::from_past(ctx, past).await?.ok_or_else(gone)
+    }
+
+    /// Refuses a field that has no past where the course is of the past.
+    fn check_now(&self, field: &str) -> Result<()> {
+        match self.source {
+            Source::Past { .. } => Err(past::only_now(field)),
+            Source::Row { .. } | Source::Committed { .. } => Ok(()),
         }
     }
 
@@ -194,6 +230,9 @@ impl Course {
 
     /// Whether the caller teaches this course or may do everything.
     pub(super) fn managed_by_caller(&self, ctx: &Context<'_>) -> Result<bool> {
+        if let Source::Past { .. } = self.source {
+            return Ok(true); // by who teaches it now
+        }
         Ok(caller(ctx)?.is_some_and(|actor| {
             let teaches = self.instructor_ids.iter().any(|id| id == actor.id.as_str());
             actor.admin() || (actor.role == Role::Instructor && teaches)
@@ -209,6 +248,22 @@ pub(super) async fn visible_course(ctx: &Context<'_>, id: &str) -> Result<Option
     let row = load(ctx, CourseKey(id.to_owned())).await?;
     let sight = sight(ctx)?;
     Ok(row.filter(|row| sight.sees(row)).map(Course::from_row))
+}
+
+/// The course with this id as it stood at an instant. Null where the caller does not see it now, and before it was
+/// created.
+pub(super) async fn past_course(
+    ctx: &Context<'_>,
+    id: &str,
+    as_of: DateTime<Utc>,
+) -> Result<Option<Course>> {
+    let Some(now) = visible_course(ctx, id).await? else { return Ok(None) };
+    if !now.managed_by_caller(ctx)? {
+        return Err(past::forbidden());
+    }
+    let at = past::instant(ctx, as_of).await?;
+    let id = CourseId::parse(id, "id").map_err(|error| internal(&error))?;
+    Course::from_past(ctx, &Past::of(id, at)).await
 }
 
 /// The course with this id; an error where the caller may not see it.
@@ -233,6 +288,10 @@ impl Course {
     async fn seats(&self, ctx: &Context<'_>) -> Result<Seats> {
         match &self.current(ctx).await?.source {
             Source::Row { seats, .. } => Ok(seats.clone()),
+            Source::Past { past, .. } => {
+                let content = past.content(ctx).await?;
+                Ok(Seats::then(content.course.capacity, past.seats(ctx).await?))
+            }
             Source::Committed { .. } => Err(not_there()),
         }
     }
@@ -241,7 +300,12 @@ impl Course {
     #[expect(clippy::unused_async, reason = "async-graphql takes asynchronous resolvers only")]
     async fn instructors(&self, ctx: &Context<'_>) -> Result<Vec<User>> {
         count_entries(ctx, self.instructor_ids.len())?;
-        Ok(self.instructor_ids.iter().map(|id| User::teacher(id)).collect())
+        let now = self.check_now("").is_ok();
+        let user = |id: &String| {
+            let user = User::teacher(id);
+            if now { user } else { user.then() }
+        };
+        Ok(self.instructor_ids.iter().map(user).collect())
     }
 
     /// Its modules in order.
@@ -262,13 +326,18 @@ impl Course {
         let arguments = Arguments { first, after, last, before };
         let course = self.current(ctx).await?;
         let all = include_unpublished && course.managed_by_caller(ctx)?;
+        if let Source::Past { past, .. } = &course.source {
+            return page_of_past_modules(ctx, &self.id, past, all, arguments).await;
+        }
         page_of_modules(ctx, &self.id, all, arguments).await
     }
 
     /// Its assessments, as far as the assessment service has reported them: what is due first comes first.
     async fn assessments(&self, ctx: &Context<'_>) -> Result<Vec<Assessment>> {
-        self.current(ctx).await?;
-        let assessments = assessments_of(ctx, &self.id).await?;
+        let assessments = match &self.current(ctx).await?.source {
+            Source::Past { past, .. } => past.assessments(ctx).await?,
+            Source::Row { .. } | Source::Committed { .. } => assessments_of(ctx, &self.id).await?,
+        };
         count_entries(ctx, assessments.len())?;
         Ok(assessments.iter().map(Assessment::from_row).collect())
     }
@@ -284,6 +353,7 @@ impl Course {
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
         #[graphql(desc = "Which of them.")] filter: Option<EnrollmentFilter>,
     ) -> Result<EnrollmentConnection> {
+        self.check_now("enrollments")?;
         let arguments = Arguments { first, after, last, before };
         let all = self.current(ctx).await?.managed_by_caller(ctx)?;
         enrollments_of_course(ctx, &self.id, all, filter, arguments).await
@@ -291,6 +361,7 @@ impl Course {
 
     /// The caller's own enrollment, where there is one.
     async fn viewer_enrollment(&self, ctx: &Context<'_>) -> Result<Option<Enrollment>> {
+        self.check_now("viewerEnrollment")?;
         let Some(actor) = caller(ctx)? else { return Ok(None) };
         self.current(ctx).await?;
         match CourseId::parse(&self.id, "id") {
@@ -301,15 +372,36 @@ impl Course {
 
     /// What the caller may do with it now, by the rules that the mutations follow.
     async fn viewer_can(&self, ctx: &Context<'_>) -> Result<CoursePermissions> {
+        self.check_now("viewerCan")?;
         let course = self.current(ctx).await?;
         let Source::Row { seats, .. } = &course.source else { return Err(not_there()) };
         permissions::of_caller(ctx, &course, seats).await
     }
 
+    /// What happened to it, the oldest first: as many events as `version` says. FORBIDDEN for all but its instructors and
+    /// admins.
+    async fn history(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most this many from the beginning: 0 to 100, by default 20.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "At most this many from the end: 0 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> Result<Option<DomainEventConnection>> {
+        self.check_now("history")?;
+        let arguments = Arguments { first, after, last, before };
+        if !self.current(ctx).await?.managed_by_caller(ctx)? {
+            return Err(past::forbidden());
+        }
+        let stream = StreamId::new(StreamType::Course, &self.id);
+        history_page(ctx, stream, self.version, arguments).await.map(Some)
+    }
+
     /// When it was created.
     async fn created_at(&self, ctx: &Context<'_>) -> Result<DateTime<Utc>> {
         match self.source {
-            Source::Row { created_at, .. } => Ok(created_at),
+            Source::Row { created_at, .. } | Source::Past { created_at, .. } => Ok(created_at),
             Source::Committed { .. } => self.recorded_at(ctx, 1).await,
         }
     }
@@ -317,7 +409,7 @@ impl Course {
     /// When it last changed.
     async fn updated_at(&self, ctx: &Context<'_>) -> Result<DateTime<Utc>> {
         match self.source {
-            Source::Row { updated_at, .. } => Ok(updated_at),
+            Source::Row { updated_at, .. } | Source::Past { updated_at, .. } => Ok(updated_at),
             Source::Committed { version, .. } => self.recorded_at(ctx, version).await,
         }
     }

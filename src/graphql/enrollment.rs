@@ -3,8 +3,11 @@
 mod list;
 mod results;
 
+use std::sync::Arc;
+
 use async_graphql::{ComplexObject, Context, Enum, ID, Result, SimpleObject};
 use chrono::{DateTime, Utc};
+use sqlx::PgPool;
 
 pub(super) use self::list::{
     EnrollmentConnection, EnrollmentFilter, enrollments_of_course, enrollments_of_student,
@@ -12,14 +15,20 @@ pub(super) use self::list::{
 };
 pub(super) use self::results::AssessmentResult;
 use super::assessment::assessments_of;
+use super::connection::Arguments;
 use super::context::{caller, count_entries, recorded_at, settle};
 use super::course::{Course, existing_course, shown_course};
+use super::error::internal;
+use super::history::{DomainEventConnection, history_page};
 use super::loader::{CourseKey, EnrollmentKey, RequiredKey, WaitlistKey, load};
+use super::past::{self, Past};
 use super::user::User;
 use crate::domain::enrollment::EnrollmentStatus as Status;
-use crate::domain::{Enrollment as State, EnrollmentId, Role, StreamType};
+use crate::domain::{Actor, CourseId, Enrollment as State, EnrollmentId, Role, StreamType};
 use crate::event_store::{Position, StreamId};
+use crate::projections::assessments::AssessmentRow;
 use crate::projections::enrollments::{EnrollmentRow, Results};
+use crate::projections::past::enrollment as enrollments_past;
 
 /// Where an enrollment stands.
 #[derive(Debug, Enum, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +64,9 @@ pub(super) struct Enrollment {
     results: Results,
     #[graphql(skip)]
     times: Times,
+    /// Of a course as it stood at an instant.
+    #[graphql(skip)]
+    past: Option<Arc<Past>>,
 }
 
 impl From<EnrollmentStatus> for Status {
@@ -124,7 +136,13 @@ impl Enrollment {
                 completed_at: row.completed_at,
                 item_completed_at: row.item_completed_at,
             },
+            past: None,
         }
+    }
+
+    /// An enrollment as it stood at an instant, in its course at that instant, which whoever reads it manages now.
+    pub(super) fn from_past(row: EnrollmentRow, past: Arc<Past>) -> Self {
+        Self { past: Some(past), ..Self::from_row(row) }
     }
 
     /// An enrollment as a command has just left it.
@@ -151,13 +169,31 @@ impl Enrollment {
                 completed_in: state.completed_in,
                 active_in: state.active_in,
             },
+            past: None,
         }
+    }
+
+    /// Refuses who may not see what happened to it: all but instructors of the course and admins.
+    async fn check_manager(&self, ctx: &Context<'_>) -> Result<()> {
+        let manages = match caller(ctx)? {
+            Some(actor) => manages(ctx, actor, &self.course_id).await?,
+            None => false,
+        };
+        if manages { Ok(()) } else { Err(past::forbidden()) }
     }
 
     async fn settled(&self, ctx: &Context<'_>) -> Result<()> {
         match self.times {
             Times::Known { .. } => Ok(()),
             Times::Committed { position, .. } => settle(ctx, position).await,
+        }
+    }
+
+    /// The assessments of its course.
+    async fn assessments_of_course(&self, ctx: &Context<'_>) -> Result<Arc<Vec<AssessmentRow>>> {
+        match &self.past {
+            Some(past) => past.assessments(ctx).await,
+            None => assessments_of(ctx, &self.course_id).await,
         }
     }
 
@@ -177,12 +213,33 @@ pub(super) async fn visible_enrollment(
     };
     let row = load(ctx, EnrollmentKey(id.to_string())).await?;
     let Some(row) = row else { return Ok(None) };
-    let mut sees = actor.admin() || row.student_id == actor.id.as_str();
-    if !sees && actor.role == Role::Instructor {
-        let course = load(ctx, CourseKey(row.course_id.clone())).await?;
-        sees = course.is_some_and(|c| c.instructor_ids.iter().any(|id| id == actor.id.as_str()));
-    }
+    let sees = row.student_id == actor.id.as_str() || manages(ctx, actor, &row.course_id).await?;
     Ok(sees.then(|| Enrollment::from_row(row)))
+}
+
+/// Whether this caller teaches the course or may do everything.
+async fn manages(ctx: &Context<'_>, actor: &Actor, course: &str) -> Result<bool> {
+    if actor.role != Role::Instructor {
+        return Ok(actor.admin());
+    }
+    let course = load(ctx, CourseKey(course.to_owned())).await?;
+    Ok(course.is_some_and(|row| row.instructor_ids.iter().any(|id| id == actor.id.as_str())))
+}
+
+/// The enrollment with this id as it stood at an instant. Null where the caller does not see it now, and before the
+/// student asked for it.
+pub(super) async fn past_enrollment(
+    ctx: &Context<'_>,
+    id: &EnrollmentId,
+    as_of: DateTime<Utc>,
+) -> Result<Option<Enrollment>> {
+    let Some(now) = visible_enrollment(ctx, id).await? else { return Ok(None) };
+    now.check_manager(ctx).await?;
+    let at = past::instant(ctx, as_of).await?;
+    let row = enrollments_past(ctx.data::<PgPool>()?, id, at).await;
+    let Some(row) = row.map_err(|error| internal(&error))? else { return Ok(None) };
+    let course = CourseId::parse(&row.course_id, "courseId").map_err(|error| internal(&error))?;
+    Ok(Some(Enrollment::from_past(row, Past::of(course, at))))
 }
 
 #[ComplexObject]
@@ -190,6 +247,9 @@ impl Enrollment {
     /// The course. Whoever sees the enrollment sees it, also when it is no longer public; of one that was withdrawn only
     /// who may see the course anyway.
     async fn course(&self, ctx: &Context<'_>) -> Result<Course> {
+        if let Some(past) = &self.past {
+            return Course::of_past(ctx, past).await;
+        }
         self.settled(ctx).await?;
         if self.status == EnrollmentStatus::Withdrawn {
             return shown_course(ctx, &self.course_id).await;
@@ -200,6 +260,7 @@ impl Enrollment {
     /// The student.
     async fn student(&self) -> User {
         match self.times {
+            Times::Known { .. } if self.past.is_some() => User::student(&self.student_id).then(),
             Times::Known { .. } => User::student(&self.student_id),
             // Who repeats a command may have lost the course since.
             Times::Committed { position, .. } => User::since(&self.student_id, position),
@@ -211,6 +272,11 @@ impl Enrollment {
         if self.status != EnrollmentStatus::Waitlisted {
             return Ok(None);
         }
+        if let Some(past) = &self.past {
+            let mut waiting = past.seats(ctx).await?.waitlist.iter();
+            let place = waiting.position(|student| student.as_str() == self.student_id);
+            return Ok(place.and_then(|place| i64::try_from(place + 1).ok()));
+        }
         self.settled(ctx).await?;
         load(ctx, WaitlistKey(self.id.to_string())).await
     }
@@ -218,7 +284,10 @@ impl Enrollment {
     /// How far the student is.
     async fn progress(&self, ctx: &Context<'_>) -> Result<Progress> {
         self.settled(ctx).await?;
-        let required = load(ctx, RequiredKey(self.course_id.clone())).await?.unwrap_or_default();
+        let required = match &self.past {
+            Some(past) => Arc::new(past.required(ctx).await?),
+            None => load(ctx, RequiredKey(self.course_id.clone())).await?.unwrap_or_default(),
+        };
         let completed = self.completed.iter().filter(|item| required.contains(*item)).count();
         let item_completed_at = match self.times {
             Times::Known { item_completed_at, .. } => item_completed_at,
@@ -242,7 +311,7 @@ impl Enrollment {
         }
         self.settled(ctx).await?;
         count_entries(ctx, self.results.0.len())?;
-        let assessments = assessments_of(ctx, &self.course_id).await?;
+        let assessments = self.assessments_of_course(ctx).await?;
         Ok(results::results(&self.results, &assessments))
     }
 
@@ -253,8 +322,29 @@ impl Enrollment {
             return Ok(None);
         }
         self.settled(ctx).await?;
-        let assessments = assessments_of(ctx, &self.course_id).await?;
+        let assessments = self.assessments_of_course(ctx).await?;
         Ok(results::final_score(&self.results, &assessments))
+    }
+
+    /// What happened to it, the oldest first: as many events as `version` says. FORBIDDEN for all but instructors of the
+    /// course and admins.
+    async fn history(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most this many from the beginning: 0 to 100, by default 20.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "At most this many from the end: 0 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> Result<Option<DomainEventConnection>> {
+        if self.past.is_some() {
+            return Err(past::only_now("history"));
+        }
+        self.settled(ctx).await?;
+        self.check_manager(ctx).await?;
+        let stream = StreamId::new(StreamType::Enrollment, &self.id);
+        let arguments = Arguments { first, after, last, before };
+        history_page(ctx, stream, self.version, arguments).await.map(Some)
     }
 
     /// When the student asked for the seat.

@@ -107,6 +107,8 @@ catalogue! {
     RateLimited = "RATE_LIMITED", retryable: true, "Try again, ever more slowly.";
     /// The read model has not reached `minPosition` in time.
     ProjectionLagging = "PROJECTION_LAGGING", retryable: true, "Try again, or read without `minPosition`.";
+    /// What is asked for has no past: it cannot be read under `asOf`.
+    AsOfUnsupported = "AS_OF_UNSUPPORTED", retryable: false, "Leave the field out, or read it without `asOf`.";
     /// A fault of ours. The correlation id finds it in the log.
     Internal = "INTERNAL", retryable: true, "Try again; where it stays, report the correlation id.";
 }

@@ -2,8 +2,8 @@
 //! with 200 and does not negotiate.
 //!
 //! POST takes JSON only, so a page of another origin cannot send a mutation without a preflight, which nobody
-//! answers; GET runs queries only, and gives a browser `GraphiQL`. A body may be a list of requests, which run one
-//! after the other.
+//! answers; GET runs queries only, gives a browser `GraphiQL`, and opens a WebSocket for subscriptions (see `socket`). A
+//! body may be a list of requests, which run one after the other.
 
 mod accept;
 mod answer;
@@ -13,12 +13,15 @@ mod order;
 mod persisted;
 mod request;
 mod run;
+mod socket;
 mod variables;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Extension, Path, State};
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
@@ -32,6 +35,7 @@ use self::documents::Documents;
 use self::nulls::FieldTypes;
 use self::persisted::Store;
 use self::request::{Envelope, Members, from_json, from_query, is_json};
+pub use self::socket::{SocketLimits, Sockets, Validate, bearer_token};
 use super::error::ErrorCode;
 use super::limits::{Exceeded, Limits};
 use super::{Caller, RequestIds, Schema, graphiql};
@@ -46,6 +50,7 @@ struct Api {
     persisted: Arc<Store>,
     documents: Arc<Documents>,
     field_types: Arc<FieldTypes>,
+    sockets: Sockets,
 }
 
 /// Who asks, in which type to answer, and until when.
@@ -57,7 +62,7 @@ struct Asked {
 }
 
 /// `/graphql` and the files of `GraphiQL`. Needs [`Caller`] and [`RequestIds`] as extensions of each request.
-pub fn router(schema: Schema, limits: Limits) -> Router {
+pub fn router(schema: Schema, limits: Limits, sockets: Sockets) -> Router {
     let field_types = FieldTypes::of(&schema.types.sdl());
     Router::new()
         .route("/graphql", get(read).post(write).options(options).fallback(other_method))
@@ -68,6 +73,7 @@ pub fn router(schema: Schema, limits: Limits) -> Router {
             persisted: Arc::new(Store::new()),
             documents: Arc::new(Documents::new()),
             field_types: Arc::new(field_types),
+            sockets,
         })
 }
 
@@ -122,7 +128,11 @@ async fn read(
     Extension(ids): Extension<RequestIds>,
     headers: HeaderMap,
     uri: Uri,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
+    if socket::is_asked_for(&headers) {
+        return socket::open(api, &ids, &headers, upgrade);
+    }
     let deadline = Instant::now() + api.limits.timeout;
     let Some(kind) = negotiate(&headers, Kind::ALL) else { return not_acceptable(&ids) };
     if kind == Kind::Page {

@@ -35,13 +35,13 @@ pub(super) struct DeadLetter {
     topic: String,
     /// The partition that it came from.
     partition: i32,
-    /// Its place in the partition.
-    offset: i64,
+    /// Its place in the partition: a whole number, which may be larger than an `Int`.
+    offset: String,
     /// Its time there, where it has one.
     timestamp: Option<DateTime<Utc>>,
     /// The names of its headers; none once somebody has seen to it.
     header_names: Vec<String>,
-    /// The first 16 KiB of its value. Null where that is no text, personal data (User-Creation and User-Update), or
+    /// The first 16 KiB of its value. Null where that is no text, what may be personal data, or
     /// removed because somebody has seen to the message.
     value: Option<String>,
     /// How many bytes the whole value has. Null where there is none, or where it was removed.
@@ -83,13 +83,13 @@ pub(super) struct ParkedMessage {
     topic: String,
     /// The partition that it came from.
     partition: i32,
-    /// Its place in the partition.
-    offset: i64,
+    /// Its place in the partition: a whole number, which may be larger than an `Int`.
+    offset: String,
     /// Its time there, where it has one.
     timestamp: Option<DateTime<Utc>>,
     /// The names of its headers.
     header_names: Vec<String>,
-    /// The first 16 KiB of its value. Null where that is no text or personal data (User-Creation and User-Update).
+    /// The first 16 KiB of its value. Null where that is no text or may be personal data.
     value: Option<String>,
     /// How many bytes the whole value has.
     value_bytes: Option<i32>,
@@ -176,7 +176,7 @@ impl DeadLetter {
             number: letter.number,
             topic: record.topic.clone(),
             partition: record.partition,
-            offset: record.offset,
+            offset: record.offset.to_string(),
             timestamp: timestamp(record),
             header_names: header_names(record),
             value: value(workbench, record, letter.bytes),
@@ -203,7 +203,7 @@ impl ParkedMessage {
             number: parked.number,
             topic: record.topic.clone(),
             partition: record.partition,
-            offset: record.offset,
+            offset: record.offset.to_string(),
             timestamp: timestamp(record),
             header_names: header_names(record),
             value: value(workbench, record, parked.bytes),
@@ -225,7 +225,7 @@ fn header_names(record: &Record) -> Vec<String> {
 
 /// What of the value may be shown. Of one that was cut the last character may be cut, too.
 fn value(workbench: &Workbench, record: &Record, bytes: Option<i32>) -> Option<String> {
-    let value = record.value.as_deref().filter(|_| !workbench.is_personal(&record.topic))?;
+    let value = record.value.as_deref().filter(|_| !workbench.is_personal(record))?;
     match std::str::from_utf8(value) {
         Ok(text) => Some(text.to_owned()),
         Err(error) if error.error_len().is_none() && bytes > Some(VALUE_CUT) => {

@@ -52,6 +52,7 @@ pub(super) enum Exceeded {
     Fields(usize),
     Aliases(usize),
     Mutations(usize),
+    Operations(usize),
 }
 
 impl Exceeded {
@@ -65,6 +66,7 @@ impl Exceeded {
             Self::Complexity(_) | Self::Fields(_) => "complexity",
             Self::Aliases(_) => "aliases",
             Self::Mutations(_) => "mutations",
+            Self::Operations(_) => "operations",
         }
     }
 }
@@ -84,6 +86,9 @@ impl fmt::Display for Exceeded {
             }
             Self::Aliases(most) => write!(f, "an operation must have at most {most} aliases"),
             Self::Mutations(most) => write!(f, "a request must have at most {most} mutations"),
+            Self::Operations(most) => {
+                write!(f, "a WebSocket must have at most {most} operations under way")
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Batched reads: what many resolvers of one request ask for becomes one statement.
 
+mod history;
 mod lists;
 
 use std::collections::{HashMap, HashSet};
@@ -11,6 +12,7 @@ use async_graphql::{Context, Result};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+pub(super) use self::history::{EventKey, HistoryKey};
 pub(super) use self::lists::{
     EnrollmentCountKey, EnrollmentsKey, ModuleCountKey, ModulesKey, TaughtCountKey, TaughtKey,
 };

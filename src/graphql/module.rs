@@ -1,18 +1,22 @@
 //! Modules of a course.
 
+use std::sync::Arc;
+
 use async_graphql::{ComplexObject, Context, Enum, ID, Result, SelectionField, SimpleObject};
 use chrono::{DateTime, Utc};
 
 use super::assessment::{Assessment, asks_beyond_id, assessments_of};
-use super::connection::{Arguments, connection};
+use super::connection::{Arguments, Asked, Neighbours, connection};
 use super::context::{count_entries, recorded_at, settle};
 use super::course::{Course, existing_course, shown_course, visible_course};
 use super::cursor::{decode_module, encode_module};
 use super::loader::{ItemsKey, ModuleCountKey, ModuleKey, ModulesKey, load};
 use super::module_item::{self, ModuleItem};
+use super::past::Past;
 use crate::domain::course::{Module as State, PublicationState as DomainState};
 use crate::domain::{CourseId, ModuleId, StreamType};
 use crate::event_store::{Position, StreamId};
+use crate::projections::module_items::ItemRow;
 use crate::projections::modules::{ModulePage, ModulePlace, ModuleRow};
 
 /// Whether a module or an item shows.
@@ -46,6 +50,9 @@ pub(super) struct Module {
     all: bool,
     #[graphql(skip)]
     times: Times,
+    /// Of a course as it stood at an instant.
+    #[graphql(skip)]
+    past: Option<Arc<Past>>,
 }
 
 /// A module in a page.
@@ -62,12 +69,20 @@ connection! {
     ModuleConnection of ModuleEdge with Module, counted by ModuleTotal
 }
 
-/// The modules of a course, to be counted.
-pub(super) struct ModuleTotal(ModuleCountKey);
+/// How many modules a course has.
+pub(super) enum ModuleTotal {
+    /// To be counted.
+    Of(ModuleCountKey),
+    /// Known.
+    Known(usize),
+}
 
 impl ModuleTotal {
     async fn count(&self, ctx: &Context<'_>) -> Result<i64> {
-        Ok(load(ctx, self.0.clone()).await?.unwrap_or(0))
+        match self {
+            Self::Of(key) => Ok(load(ctx, key.clone()).await?.unwrap_or(0)),
+            Self::Known(total) => Ok(i64::try_from(*total).unwrap_or(i64::MAX)),
+        }
     }
 }
 
@@ -78,19 +93,63 @@ pub(super) async fn page_of_modules(
     all: bool,
     arguments: Arguments,
 ) -> Result<ModuleConnection> {
-    let name = format!("modules of {course}");
-    let asked = arguments.read(|cursor| decode_module(&name, cursor))?;
+    let (name, asked) = read_arguments(course, arguments)?;
     let course = course.to_owned();
     let page =
         ModulePage { limit: asked.limit(), backwards: asked.backwards, from: asked.from.clone() };
     let key = ModulesKey { course: course.clone(), all, page };
     let (rows, neighbours) = asked.cut(ctx, load(ctx, key).await?.unwrap_or_default())?;
-    let edge = |row: ModuleRow| {
-        let place = ModulePlace { module_id: row.module_id.clone(), position: row.position };
-        ModuleEdge { cursor: encode_module(&name, &place), node: Module::from_row(row, all) }
+    let modules = rows.into_iter().map(|row| Module::from_row(row, all));
+    Ok(connect(modules, neighbours, &name, ModuleTotal::Of(ModuleCountKey { course, all })))
+}
+
+/// The same of a course as it stood at an instant.
+pub(super) async fn page_of_past_modules(
+    ctx: &Context<'_>,
+    course: &str,
+    past: &Arc<Past>,
+    all: bool,
+    arguments: Arguments,
+) -> Result<ModuleConnection> {
+    let (name, asked) = read_arguments(course, arguments)?;
+    let every = &past.content(ctx).await?.modules;
+    let rows: Vec<&ModuleRow> = every.iter().filter(|row| all || visible(row)).collect();
+    let total = ModuleTotal::Known(rows.len());
+    let from = asked.from.as_ref().map(|place| {
+        let known = every.iter().find(|row| row.module_id == place.module_id);
+        known.map_or(place.position, |row| row.position)
+    });
+    let limit = usize::try_from(asked.limit()).unwrap_or(usize::MAX);
+    let rows: Vec<ModuleRow> = if asked.backwards {
+        let before = |row: &&&ModuleRow| from.is_none_or(|from| row.position < from);
+        rows.iter().rev().filter(before).take(limit).map(|row| (*row).clone()).collect()
+    } else {
+        let behind = |row: &&&ModuleRow| from.is_none_or(|from| row.position > from);
+        rows.iter().filter(behind).take(limit).map(|row| (*row).clone()).collect()
     };
-    let edges = rows.into_iter().map(edge).collect();
-    Ok(ModuleConnection { edges, neighbours, total: ModuleTotal(ModuleCountKey { course, all }) })
+    let (rows, neighbours) = asked.cut(ctx, rows)?;
+    let modules = rows.into_iter().map(|row| Module::from_past(row, all, past));
+    Ok(connect(modules, neighbours, &name, total))
+}
+
+/// The name of the list in cursors, and the page that is asked for.
+fn read_arguments(course: &str, arguments: Arguments) -> Result<(String, Asked<ModulePlace>)> {
+    let name = format!("modules of {course}");
+    let asked = arguments.read(|cursor| decode_module(&name, cursor))?;
+    Ok((name, asked))
+}
+
+fn connect(
+    modules: impl Iterator<Item = Module>,
+    neighbours: Neighbours,
+    name: &str,
+    total: ModuleTotal,
+) -> ModuleConnection {
+    let edge = |node: Module| {
+        let place = ModulePlace { module_id: node.id.to_string(), position: node.position };
+        ModuleEdge { cursor: encode_module(name, &place), node }
+    };
+    ModuleConnection { edges: modules.map(edge).collect(), neighbours, total }
 }
 
 /// The module with this id, where the caller may see it.
@@ -129,7 +188,13 @@ impl Module {
             course_id: row.course_id,
             all,
             times: Times::Known { created_at: row.created_at, updated_at: row.updated_at },
+            past: None,
         }
+    }
+
+    /// A module of a course as it stood at an instant.
+    pub(super) fn from_past(row: ModuleRow, all: bool, past: &Arc<Past>) -> Self {
+        Self { past: Some(past.clone()), ..Self::from_row(row, all) }
     }
 
     /// A module as a command has just left it, at its index in the course.
@@ -152,6 +217,7 @@ impl Module {
                 added_in: state.added_in,
                 changed_in: state.changed_in,
             },
+            past: None,
         }
     }
 
@@ -162,6 +228,9 @@ impl Module {
 
     /// The course that it belongs to: whoever sees the module may see it, who has just changed it if they still may.
     pub(super) async fn read_course(&self, ctx: &Context<'_>) -> Result<Course> {
+        if let Some(past) = &self.past {
+            return Course::of_past(ctx, past).await;
+        }
         match self.times {
             Times::Known { .. } => existing_course(ctx, &self.course_id).await,
             Times::Committed { position, .. } => {
@@ -190,6 +259,17 @@ impl Module {
             Times::Known { .. } => self.all,
             Times::Committed { .. } => self.read_course(ctx).await?.managed_by_caller(ctx)?,
         };
+        if let Some(past) = &self.past {
+            let content = past.content(ctx).await?;
+            let rows = content.items.get(self.id.as_str()).into_iter().flatten();
+            let rows: Vec<_> = rows.filter(|row| all || module_item::visible(row)).collect();
+            count_entries(ctx, rows.len())?;
+            let item = |row: &ItemRow| {
+                let known = Some(content.assessments.as_slice());
+                ModuleItem::from_row(row.clone(), all, known).of_past(past)
+            };
+            return Ok(rows.into_iter().map(item).collect());
+        }
         // What the items will be asked for is read beside them, not after them.
         let field = ctx.field();
         let is_asked =
@@ -212,7 +292,10 @@ impl Module {
         if let Times::Committed { .. } = self.times {
             self.read_course(ctx).await?;
         }
-        let assessments = assessments_of(ctx, &self.course_id).await?;
+        let assessments = match &self.past {
+            Some(past) => past.assessments(ctx).await?,
+            None => assessments_of(ctx, &self.course_id).await?,
+        };
         let own = assessments.iter().filter(|row| row.module_id.as_deref() == Some(&*self.id));
         let own: Vec<Assessment> = own.map(Assessment::from_row).collect();
         count_entries(ctx, own.len())?;

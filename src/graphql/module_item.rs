@@ -1,5 +1,7 @@
 //! Items of modules.
 
+use std::sync::Arc;
+
 use async_graphql::{ComplexObject, Context, Enum, ID, Result, SimpleObject};
 
 use super::assessment::{Assessment, asks_beyond_id, assessments_of};
@@ -8,6 +10,7 @@ use super::course::Course;
 use super::error::{ErrorCode, failure};
 use super::loader::{ItemKey, ModuleKey, load};
 use super::module::{Module, PublicationState, visible_module};
+use super::past::Past;
 use super::video::VideoAsset;
 use crate::domain::course::{ItemKind, ModuleItem as State, PublicationState as DomainState};
 use crate::domain::{AssessmentId, Course as CourseState, ItemId, ModuleId, VideoId};
@@ -61,6 +64,9 @@ pub(super) struct ModuleItem {
     /// Of one just committed: what else is read waits for this position.
     #[graphql(skip)]
     committed: Option<Position>,
+    /// Of a course as it stood at an instant.
+    #[graphql(skip)]
+    past: Option<Arc<Past>>,
 }
 
 /// The assessment of an item.
@@ -108,7 +114,13 @@ impl ModuleItem {
             module_id: row.module_id,
             all,
             committed: None,
+            past: None,
         }
+    }
+
+    /// The same of a course as it stood at an instant.
+    pub(super) fn of_past(self, past: &Arc<Past>) -> Self {
+        Self { past: Some(past.clone()), ..self }
     }
 
     /// An item as a command has just left it, at its index in the module.
@@ -137,6 +149,7 @@ impl ModuleItem {
             module_id: module.to_string(),
             all: false, // asked anew
             committed: Some(position),
+            past: None,
         }
     }
 }
@@ -172,6 +185,11 @@ impl ModuleItem {
         if let Some(position) = self.committed {
             settle(ctx, position).await?;
             return visible_module(ctx, &self.module_id).await?.ok_or_else(gone);
+        }
+        if let Some(past) = &self.past {
+            let mut modules = past.content(ctx).await?.modules.iter();
+            let row = modules.find(|row| row.module_id == self.module_id).ok_or_else(gone)?;
+            return Ok(Module::from_past(row.clone(), self.all, past));
         }
         let row = load(ctx, ModuleKey(self.module_id.clone())).await?;
         row.map(|row| Module::from_row(row, self.all)).ok_or_else(gone)

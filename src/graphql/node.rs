@@ -4,6 +4,7 @@ use async_graphql::{Context, ID, Interface, Result};
 
 use super::course::{Course, visible_course};
 use super::enrollment::{Enrollment, visible_enrollment};
+use super::history::{DomainEvent, visible_event};
 use super::incoming::{DeadLetter, ParkedMessage, visible_dead_letter, visible_parked_message};
 use super::module::{Module, visible_module};
 use super::module_item::{ModuleItem, visible_item};
@@ -29,6 +30,8 @@ pub(super) enum Node {
     DeadLetter(Box<DeadLetter>),
     /// An incoming message that waits.
     ParkedMessage(Box<ParkedMessage>),
+    /// Something that happened to a course or an enrollment.
+    DomainEvent(Box<DomainEvent>),
 }
 
 /// The object with this id that the caller may see. Whatever the id is of, all kinds are read at once, together with
@@ -40,13 +43,14 @@ pub(super) async fn node(ctx: &Context<'_>, id: &str) -> Result<Option<Node>> {
             Err(_) => Ok(None),
         }
     };
-    let (course, module, item, enrollment, letter, parked) = futures::try_join!(
+    let (course, module, item, enrollment, letter, parked, event) = futures::try_join!(
         visible_course(ctx, id),
         visible_module(ctx, id),
         visible_item(ctx, id),
         enrollment,
         visible_dead_letter(ctx, id),
-        visible_parked_message(ctx, id)
+        visible_parked_message(ctx, id),
+        visible_event(ctx, id)
     )?;
     // The ids of courses may be chosen by who creates them: one that is also of something else stays that one's.
     let module = module.map(|module| Node::Module(Box::new(module)));
@@ -55,5 +59,6 @@ pub(super) async fn node(ctx: &Context<'_>, id: &str) -> Result<Option<Node>> {
         .or(enrollment.map(|enrollment| Node::Enrollment(Box::new(enrollment))))
         .or(letter.map(|letter| Node::DeadLetter(Box::new(letter))))
         .or(parked.map(|parked| Node::ParkedMessage(Box::new(parked))))
+        .or(event.map(|event| Node::DomainEvent(Box::new(event))))
         .or(course.map(|course| Node::Course(Box::new(course)))))
 }

@@ -1,17 +1,19 @@
 //! Reads.
 
 use async_graphql::{Context, ID, MergedObject, Object, Result};
+use chrono::{DateTime, Utc};
 use futures::future::try_join_all;
 use sqlx::PgPool;
 
 use super::connection::Arguments;
 use super::context::{built, caller, settle, sight};
 use super::course::{
-    Course, CourseConnection, CourseFilter, CourseOrder, course_list, page_of_courses, search_list,
-    visible_course,
+    Course, CourseConnection, CourseFilter, CourseOrder, course_list, page_of_courses, past_course,
+    search_list, visible_course,
 };
 use super::enrollment::{
-    Enrollment, EnrollmentConnection, EnrollmentFilter, page_of_enrollments, visible_enrollment,
+    Enrollment, EnrollmentConnection, EnrollmentFilter, page_of_enrollments, past_enrollment,
+    visible_enrollment,
 };
 use super::entity::Entities;
 use super::error::{ErrorCode, failure, read_failed};
@@ -72,12 +74,24 @@ impl Reads {
         ctx: &Context<'_>,
         #[graphql(desc = "Its id")] id: Option<ID>,
         #[graphql(desc = "Its code, without regard to case")] code: Option<String>,
+        #[graphql(
+            desc = "Reads it as it stood at this instant, which must be over; with id. For its instructors and admins of now, \
+                    FORBIDDEN for others. Connections but modules, and what is about the caller, have no past."
+        )]
+        as_of: Option<DateTime<Utc>>,
         #[graphql(desc = "Waits, at most 1 s, until the read model has seen this position.")]
         min_position: Option<String>,
     ) -> Result<Option<Course>> {
         self.ready(ctx, min_position.as_deref()).await?;
         match (id, code) {
-            (Some(id), None) => visible_course(ctx, &id).await,
+            (Some(id), None) => match as_of {
+                Some(as_of) => past_course(ctx, &id, as_of).await,
+                None => visible_course(ctx, &id).await,
+            },
+            (None, Some(_)) if as_of.is_some() => {
+                let message = "asOf needs the id: a code may have been that of another course";
+                Err(failure(ErrorCode::ValidationFailed, message))
+            }
             (None, Some(code)) => {
                 if values::code(&code).is_err() {
                     return Ok(None);
@@ -237,6 +251,11 @@ impl Reads {
         #[graphql(desc = "Its id")] id: Option<ID>,
         #[graphql(desc = "The course; with studentId")] course_id: Option<ID>,
         #[graphql(desc = "The student; with courseId")] student_id: Option<ID>,
+        #[graphql(
+            desc = "Reads it as it stood at this instant, which must be over. For instructors of the course and admins of \
+                    now, FORBIDDEN for others. Its history and other connections have no past."
+        )]
+        as_of: Option<DateTime<Utc>>,
         #[graphql(desc = "Waits, at most 1 s, until the read model has seen this position.")]
         min_position: Option<String>,
     ) -> Result<Option<Enrollment>> {
@@ -257,7 +276,10 @@ impl Reads {
             }
         };
         match id {
-            Ok(id) => visible_enrollment(ctx, &id).await,
+            Ok(id) => match as_of {
+                Some(as_of) => past_enrollment(ctx, &id, as_of).await,
+                None => visible_enrollment(ctx, &id).await,
+            },
             Err(_) => Ok(None),
         }
     }

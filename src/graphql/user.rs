@@ -9,6 +9,7 @@ use super::context::{caller, settle};
 use super::course::{CourseConnection, taught_page};
 use super::enrollment::{EnrollmentConnection, EnrollmentFilter, enrollments_of_student};
 use super::loader::{StudentOfKey, UserKey, load};
+use super::past::only_now;
 use crate::domain::{Actor, Role, UserId};
 use crate::event_store::Position;
 use crate::projections::users::Profile;
@@ -24,6 +25,9 @@ pub(super) struct User {
     token_role: Option<&'static str>,
     #[graphql(skip)]
     way: Way,
+    /// Whether it is of something as it stood at an instant: the user themself is as now.
+    #[graphql(skip)]
+    then: bool,
 }
 
 /// How the caller came to a user, which decides what they see of them.
@@ -39,7 +43,17 @@ enum Way {
 
 impl User {
     fn reached(id: &str, way: Way) -> Self {
-        Self { id: id.into(), token_role: None, way }
+        Self { id: id.into(), token_role: None, way, then: false }
+    }
+
+    /// The same of something as it stood at an instant.
+    pub(super) fn then(self) -> Self {
+        Self { then: true, ..self }
+    }
+
+    /// Refuses a field that has no past where the user is of the past.
+    fn check_now(&self, field: &str) -> Result<()> {
+        if self.then { Err(only_now(field)) } else { Ok(()) }
     }
 
     /// One of whom only the id is known.
@@ -177,6 +191,7 @@ impl User {
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
         #[graphql(desc = "Which of them.")] filter: Option<EnrollmentFilter>,
     ) -> Result<EnrollmentConnection> {
+        self.check_now("enrollments")?;
         let arguments = Arguments { first, after, last, before };
         enrollments_of_student(ctx, &self.id, filter, arguments).await
     }
@@ -191,6 +206,7 @@ impl User {
         #[graphql(desc = "At most this many from the end: 0 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<CourseConnection> {
+        self.check_now("taughtCourses")?;
         courses_taught_by(ctx, &self.id, Arguments { first, after, last, before }).await
     }
 }

@@ -27,7 +27,11 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub(super) use self::dead::DeadLane;
 pub use self::progress::{BridgeReport, Progress, ResumeFrom, report, resume};
+pub(super) use self::progress::{LANE as EVENTS, order_lane};
+pub use self::tail::TailError;
+pub(super) use self::tail::last_progress;
 
 use self::end::End;
 use self::session::Session;
@@ -199,7 +203,7 @@ impl Shared {
 
     async fn await_order(&self) {
         let order = async {
-            while !matches!(progress::order(&self.pool).await, Ok(Some(_))) {
+            while !matches!(progress::order(&self.pool, progress::LANE).await, Ok(Some(_))) {
                 sleep(STANDBY_EVERY).await;
             }
         };

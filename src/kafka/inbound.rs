@@ -4,6 +4,7 @@
 //! camel or snake case, ids in any form. What it cannot read is poison: a record that no repetition makes readable.
 #![warn(missing_docs)]
 
+pub(super) mod checkpoint;
 mod consumer;
 mod places;
 mod reader;

@@ -58,6 +58,13 @@ pub struct Folded {
     own: bool,
 }
 
+impl Folded {
+    /// The row, where the course exists.
+    pub(super) fn into_row(self) -> Option<CourseRow> {
+        self.row
+    }
+}
+
 impl Projection for Courses {
     const NAME: &'static str = VIEW;
     const KINDS: &'static [StreamType] = &[StreamType::Course, StreamType::Seats];

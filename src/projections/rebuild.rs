@@ -23,7 +23,7 @@ use futures::future::join_all;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
-use self::fill::{CHUNK, Fill, Target};
+use self::fill::{Fill, Target};
 use self::lease::Lease;
 use self::switch::Direction;
 use self::tables::Kind;
@@ -121,6 +121,14 @@ pub enum RebuildError {
         "the rebuilt tables differ from a fresh fold of the log, so readers stay where they are"
     )]
     Differs(Vec<Verified>),
+    /// Events concern neither a course nor a user, so a reader course by course would miss them.
+    #[error("the log has {all} events, of which only {covered} are of a course or a user")]
+    Uncovered {
+        /// The events of the log.
+        all: i64,
+        /// Those that would be read.
+        covered: i64,
+    },
     /// No moment was found for the switch.
     #[error(
         "readers with long transactions are in the way; what was built is kept: try `projections switch` later"
@@ -240,7 +248,7 @@ async fn begin(
         return Ok(Started { job, upto, targets: targets.collect() });
     }
     let upto = log::head(&mut *transaction).await.map_err(ReadError::Database)?.position;
-    let chunks = replay::chunks(&mut transaction, upto.number, CHUNK).await?;
+    let chunks = fill::plan(&mut transaction, upto.number).await?;
     let job = Uuid::now_v7();
     forget(&mut transaction, &known).await?;
     let mut targets = Vec::new();

@@ -1,7 +1,7 @@
 //! The append: gapless, commit-ordered, all or nothing, and its outcome always learnt.
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::{Duration, Instant as Clock};
 
 use course_service::app::database::appender_pool;
@@ -15,7 +15,7 @@ use course_service::event_store::proposal::KeyAct;
 use course_service::event_store::stream::Streams;
 use course_service::event_store::wake::Head;
 use course_service::event_store::{
-    AppendError, Appended, Appender, KeyUse, NewEvent, Outcome, Priority, Proposal, StreamId, log,
+    AppendError, Appended, Appender, KeyUse, NewEvent, Outcome, Proposal, StreamId, log,
 };
 use cqrs_es::persist::{PersistedEventRepository, PersistedEventStore};
 use cqrs_es::{AggregateContext, CqrsFramework, EventStore};
@@ -79,7 +79,7 @@ fn using(key: &str, what: KeyAct) -> Proposal {
 }
 
 async fn append(appender: &Appender, chain: Vec<Proposal>) -> Result<Outcome, AppendError> {
-    appender.append(chain, Priority::Interactive, soon()).await
+    appender.append(chain, soon()).await
 }
 
 async fn appended(appender: &Appender, chain: Vec<Proposal>) -> Appended {
@@ -352,33 +352,6 @@ async fn what_the_database_cannot_store_fails_alone_and_its_neighbours_are_appen
 }
 
 #[tokio::test]
-async fn interactive_commands_go_first_and_at_most_two_hundred_inbound_ones_with_them() {
-    let instance = Instance::on(&support::database_url().await).await;
-    let hold = hold_the_log(&instance.pool).await;
-    let blocker = append(&instance.appender, vec![reading(&new_course_id(), 0)]);
-    let rush = async {
-        waits_for_a_lock(&instance.pool, 1).await;
-        let submit = |name: &'static str, priority| {
-            let chain = vec![seat_event(&new_course_id(), 0, taken(name))];
-            instance.appender.append(chain, priority, soon())
-        };
-        let inbound = (0..450).map(|_| submit("inbound", Priority::Inbound));
-        let interactive = (0..50).map(|_| submit("interactive", Priority::Interactive));
-        let all: Vec<_> = inbound.chain(interactive).collect();
-        join(join_all(all), async { drop(hold) }).await
-    };
-    join(blocker, rush).await.0.unwrap();
-    let mut batches: BTreeMap<_, (usize, usize)> = BTreeMap::new();
-    for event in instance.log().await {
-        let counts = batches.entry(event.recorded_at).or_default();
-        let Event::Seats(SeatsEvent::SeatTaken { student }) = event.event else { panic!() };
-        if student.as_str() == "inbound" { counts.1 += 1 } else { counts.0 += 1 }
-    }
-    let batches: Vec<(usize, usize)> = batches.into_values().collect();
-    assert_eq!(batches, [(50, 200), (0, 200), (0, 50)]);
-}
-
-#[tokio::test]
 async fn what_was_not_sent_before_its_deadline_is_never_appended() {
     let instance = Instance::on(&support::database_url().await).await;
     let hold = hold_the_log(&instance.pool).await;
@@ -387,7 +360,7 @@ async fn what_was_not_sent_before_its_deadline_is_never_appended() {
         waits_for_a_lock(&instance.pool, 1).await;
         let deadline = Instant::now() + Duration::from_millis(50);
         let chain = vec![seat_event(&new_course_id(), 0, taken("late"))];
-        let late = instance.appender.append(chain, Priority::Interactive, deadline);
+        let late = instance.appender.append(chain, deadline);
         let free = async {
             tokio::time::sleep_until(deadline).await;
             drop(hold);
@@ -410,7 +383,7 @@ async fn without_a_database_a_deadline_is_kept_and_nothing_is_appended_later() {
         let chain = vec![seat_event(&new_course_id(), 0, taken(name))];
         let appender = instance.appender.clone();
         async move {
-            let answer = appender.append(chain, Priority::Interactive, deadline);
+            let answer = appender.append(chain, deadline);
             tokio::time::timeout(Duration::from_secs(20), answer).await.expect("no answer")
         }
     };

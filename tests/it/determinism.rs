@@ -21,10 +21,10 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::dice::Dice;
 use crate::instance::Instance;
 use crate::intake::world::{World, at};
 use crate::projections::{models, quiet, run_all, tables};
-use crate::rush::Dice;
 
 const COURSES: u32 = 60;
 const STUDENTS: u32 = 80;

@@ -1,21 +1,16 @@
 //! The schema as a subgraph: composed with another one, and a gateway's plan run against the service.
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
-use std::fmt::Debug;
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
 use course_service::app::service::Roles;
 use serde_json::{Value, json};
-use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::{Context, SubscriberExt};
 
 use crate::api::{ADA, NOBODY, SAM, code_of, text};
 use crate::npm::{self, Ran};
 use crate::process::tempdir::Folder;
+use crate::statements::counted;
 use crate::support::{self, TestApp};
 
 async fn plan(environment: &[(&str, &Path)]) -> Ran {
@@ -96,30 +91,6 @@ async fn a_gateway_gets_from_references_of_another_subgraph_to_what_the_caller_m
     assert_eq!(code_of(&refused), "UNAUTHENTICATED");
 }
 
-/// The statements that read read models, as sqlx tells of them.
-#[derive(Clone, Default)]
-struct Reads(Arc<Mutex<Vec<String>>>);
-
-struct Summary<'a>(&'a Reads);
-
-impl Visit for Summary<'_> {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        // What followers of the log ask, and tell each other, is not the request's.
-        let own = ["log_head", "p.position", "pg_notify"].iter().all(|part| !value.contains(part));
-        if field.name() == "summary" && value.starts_with("SELECT") && own {
-            self.0.0.lock().unwrap().push(value.to_owned());
-        }
-    }
-
-    fn record_debug(&mut self, _: &Field, _: &dyn Debug) {}
-}
-
-impl<S: Subscriber> Layer<S> for Reads {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        event.record(&mut Summary(self));
-    }
-}
-
 #[tokio::test]
 async fn fifty_references_are_read_together() {
     let app = support::app().await;
@@ -146,20 +117,11 @@ async fn fifty_references_are_read_together() {
         let references = kinds
             .flat_map(|(course, module)| [reference("Course", course), reference("Module", module)])
             .collect::<Vec<_>>();
-        let reads = Reads::default();
-        let subscriber = tracing_subscriber::registry().with(reads.clone());
-        // The whole service runs on this test's thread.
-        let listening = tracing::subscriber::set_default(subscriber);
-        // Other tests of this process may have been asked first whether anybody listens.
-        tracing::callsite::rebuild_interest_cache();
-        let seen = entities(&app, SAM, query, references).await;
-        drop(listening);
-        assert!(
-            seen.as_array().unwrap().iter().all(|object| object["title"].is_string()),
-            "{seen}"
-        );
-        let statements = reads.0.lock().unwrap();
-        statements.clone()
+        let variables = json!({ "representations": references });
+        let (seen, statements) = counted(&app, SAM, query, variables).await;
+        let seen = seen["_entities"].as_array().unwrap().clone();
+        assert!(seen.iter().all(|object| object["title"].is_string()), "{seen:?}");
+        statements
     };
     let few = statements(4).await;
     let many = statements(50).await;

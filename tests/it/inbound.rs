@@ -24,6 +24,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection, PgPool};
 
+use crate::dice::{self, Dice};
 use crate::npm;
 use crate::process::{Client, PATIENCE, Process, Settings};
 use crate::support::{eventually, pool, prefix};
@@ -52,10 +53,14 @@ impl Sender {
         Self { producer, prefix: settings.prefix.clone() }
     }
 
-    async fn bytes(&self, topic: &str, value: &[u8]) {
+    async fn try_bytes(&self, topic: &str, value: &[u8]) -> Result<(), KafkaError> {
         let topic = format!("{}{topic}", self.prefix);
         let record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(&topic).payload(value);
-        self.producer.send(record, PATIENCE).await.unwrap();
+        self.producer.send(record, PATIENCE).await.map(drop).map_err(|(error, _)| error)
+    }
+
+    async fn bytes(&self, topic: &str, value: &[u8]) {
+        self.try_bytes(topic, value).await.unwrap();
     }
 
     async fn json(&self, topic: &str, value: &Value) {
@@ -160,6 +165,7 @@ async fn the_producer_of_the_seed_is_understood_shuffled_and_with_everything_twi
         ),
     ];
     messages.extend(messages.clone());
+    Dice::new(dice::seed("SHUFFLE_SEED"), 0).shuffle(&mut messages);
     let sender = Process::start_other("sh", |command| {
         let script =
             format!("printf %s \"$MESSAGES\" | node '{}'", folder.join("send.js").display());
@@ -225,21 +231,18 @@ async fn each_effect_is_there_once_while_instances_join_die_and_come_back_and_of
             sender.user(&format!("u-{number}")).await;
             sender.user(&format!("u-{number}")).await;
         }
+        // Read a second time, each would be a second dead letter: nothing but its place tells what it is.
+        for _ in 0..20 {
+            sender.bytes("Grading-Completed", b"[]").await;
+        }
     };
     tell(0).await;
     let (two, other) = settings.serve(&["--role", "inbound"]).await;
     tell(200).await;
     reads(&other).await;
     eventually("both read", async || {
-        let partitions = async |client: &Client| {
-            let text = reqwest::get(format!("{}/metrics", client.url()))
-                .await
-                .unwrap()
-                .text()
-                .await
-                .unwrap();
-            text.matches("inbound_lag_records{").count()
-        };
+        let partitions =
+            async |client: &Client| client.metrics().await.matches("inbound_lag_records{").count();
         partitions(&client).await > 0 && partitions(&other).await > 0
     })
     .await;
@@ -277,8 +280,12 @@ async fn each_effect_is_there_once_while_instances_join_die_and_come_back_and_of
     let consumed =
         "SELECT sum(next_offset)::bigint FROM inbound_offsets WHERE topic = 'User-Creation'";
     eventually("all is consumed", async || count(&pool, consumed).await == 2_000).await;
+    let consumed =
+        "SELECT sum(next_offset)::bigint FROM inbound_offsets WHERE topic = 'Grading-Completed'";
+    eventually("all is consumed", async || count(&pool, consumed).await == 100).await;
     assert_eq!(users(&pool).await, 1_000);
     assert_eq!(count(&pool, "SELECT count(*) FROM events").await, 1_000);
+    assert_eq!(count(&pool, "SELECT count(*) FROM dead_letters").await, 100);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -295,23 +302,56 @@ async fn poison_is_a_dead_letter_here_and_on_its_topic_once_and_the_partition_go
         answer.unwrap();
     }
     sender.bytes("Grading-Completed", b"{\"studentId\": \"sam\", \"score\": ").await;
-    sender.bytes("Grading-Completed", &vec![b'x'; 10 * 1024 * 1024]).await;
+    let large = vec![b'x'; 10 * 1024 * 1024];
+    eventually("the broker takes more", async || {
+        sender.try_bytes("Grading-Completed", &large).await.is_ok()
+    })
+    .await;
     sender
         .json("Grading-Completed", &json!({ "assessmentId": "a", "studentId": "sam", "score": 1 }))
         .await;
     sender.bytes("User-Creation", b"{\"name\": \"Wilhelmina\"}").await;
+    // A whole user where an id belongs, and nothing of what the message is about.
+    let student = json!({ "_id": "sam", "name": "Wilhelmina", "email": "w@sample.example" });
+    sender.json("Submission-Completed", &json!({ "student": student })).await;
     sender.user("u-1").await;
+    // Nothing in this course: refused once it is there.
+    let input = json!({ "id": "rust", "code": "RUST", "title": "Rust", "publish": true });
+    client.mutate(ADA, "createCourse", input, "").await;
+    let input = json!({ "id": "go", "code": "GO", "title": "Go", "publish": true });
+    client.mutate(ADA, "createCourse", input, "").await;
+    for course in ["rust", "rust", "go"] {
+        let value = json!({ "assessmentId": "q", "courseId": course, "title": "Q" });
+        sender.json("Assessment-Creation", &value).await;
+    }
     let dead = "SELECT count(*) FROM dead_letters";
     eventually("all is dealt with", async || {
         users(&pool).await == 1
-            && count(&pool, dead).await == 3
+            && count(&pool, dead).await == 4
             && count(&pool, "SELECT count(*) FROM parked_messages").await == 1
     })
     .await;
+    for (figure, value) in [
+        (r#"inbound_messages_total{topic="User-Creation",effect="applied"}"#, 1),
+        (r#"inbound_messages_total{topic="User-Creation",effect="dead"}"#, 1),
+        (r#"inbound_messages_total{topic="Grading-Completed",effect="dead"}"#, 2),
+        (r#"inbound_messages_total{topic="Grading-Completed",effect="parked"}"#, 1),
+        (r#"inbound_messages_total{topic="Assessment-Creation",effect="applied"}"#, 1),
+        (r#"inbound_messages_total{topic="Assessment-Creation",effect="unchanged"}"#, 1),
+        (r#"inbound_messages_total{topic="Assessment-Creation",effect="refused"}"#, 1),
+        (r#"inbound_lag_records{topic="Grading-Completed",partition="0"}"#, 0),
+        (r#"inbound_lag_records{topic="User-Creation",partition="0"}"#, 0),
+        (r#"inbound_partition_red{topic="User-Creation",partition="0"}"#, 0),
+        ("dead_letters", 4),
+        ("parked_messages", 1),
+    ] {
+        let line = format!("course_service_{figure} {value}");
+        eventually(&line, async || client.metrics().await.contains(&line)).await;
+    }
     eventually("all is published", async || {
         let sql =
             "SELECT coalesce(max(position), 0) FROM bridge_progress WHERE lane = 'dead-letters'";
-        count(&pool, sql).await == 3
+        count(&pool, sql).await == 4
     })
     .await;
     service.kill().await;
@@ -338,11 +378,49 @@ async fn poison_is_a_dead_letter_here_and_on_its_topic_once_and_the_partition_go
     let [user] = users.as_slice() else { panic!("{}", users.len()) };
     assert_eq!((user.payload(), user.key()), (None, None), "personal data does not leave");
     assert_eq!(header(user, "dlt-value-omitted").as_deref(), Some("true"));
+    let submissions = all_of(&settings, "Submission-Completed-course-management-group-dlt").await;
+    let [submission] = submissions.as_slice() else { panic!("{}", submissions.len()) };
+    assert_eq!(submission.payload(), None, "nor where a whole user stands for an id");
+    assert_eq!(header(submission, "dlt-error-code").as_deref(), Some("MISSING_FIELD"));
     let kept: i32 = sqlx::query_scalar("SELECT max(octet_length(value)) FROM dead_letters")
         .fetch_one(&pool)
         .await
         .unwrap();
     assert_eq!(kept, 10 * 1024 * 1024, "what came stays as it was");
+}
+
+/// Deletes a topic of one partition and makes it again. What is written from then on lies in the new one.
+async fn make_anew(settings: &Settings, topic: &str) {
+    let (admin, options) = (admin(settings), AdminOptions::new());
+    for answer in admin.delete_topics(&[topic], &options).await.unwrap() {
+        answer.unwrap();
+    }
+    let created = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
+    eventually("it is made anew", async || {
+        admin.create_topics([&created], &options).await.is_ok_and(|answers| answers[0].is_ok())
+    })
+    .await;
+    // The broker may write to the old one for a moment although the controller has taken it away.
+    let (brokers, topic) = (settings.brokers.clone(), topic.to_owned());
+    eventually("it is empty", async || {
+        let consumer: BaseConsumer =
+            config(&brokers).set("group.id", "inbound-it").create().unwrap();
+        let topic = topic.clone();
+        let ends = move || consumer.fetch_watermarks(&topic, 0, PATIENCE);
+        tokio::task::spawn_blocking(ends).await.unwrap().is_ok_and(|ends| ends == (0, 0))
+    })
+    .await;
+}
+
+/// Waits for a partition to stand still, and returns why.
+async fn red(client: &Client) -> String {
+    let mut why = Value::Null;
+    eventually("the partition is red", async || {
+        why = client.get("/readyz").await.1["parts"]["inbound"]["partitions"][0].clone();
+        why.is_string()
+    })
+    .await;
+    why.as_str().unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -358,33 +436,13 @@ async fn a_topic_made_anew_turns_its_partition_red_until_somebody_says_where_to_
     eventually("all is known", async || users(&pool).await == 5).await;
     drop(service);
     let topic = format!("{}User-Creation", settings.prefix);
-    let admin = admin(&settings);
-    let (options, created) =
-        (AdminOptions::new(), NewTopic::new(&topic, 1, TopicReplication::Fixed(1)));
-    for answer in admin.delete_topics(&[&topic], &options).await.unwrap() {
-        answer.unwrap();
-    }
-    eventually("it is made anew", async || {
-        admin.create_topics([&created], &options).await.is_ok_and(|answers| answers[0].is_ok())
-    })
-    .await;
+    make_anew(&settings, &topic).await;
     // More than before, so that the place alone does not tell.
     for number in 0..9 {
-        eventually("it can be written", async || {
-            let record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(&topic);
-            let value = json!({ "userId": format!("new-{number}") }).to_string();
-            sender.producer.send(record.payload(value.as_bytes()), PATIENCE).await.is_ok()
-        })
-        .await;
+        sender.user(&format!("new-{number}")).await;
     }
     let (service, client) = settings.serve(&[]).await;
-    let mut why = Value::Null;
-    eventually("the partition is red", async || {
-        why = client.get("/readyz").await.1["parts"]["inbound"]["partitions"][0].clone();
-        why.is_string()
-    })
-    .await;
-    let why = why.as_str().unwrap();
+    let why = red(&client).await;
     assert!(
         why.contains("made anew") && why.contains("inbound offsets set --topic User-Creation"),
         "{why}"
@@ -407,13 +465,54 @@ async fn a_topic_made_anew_turns_its_partition_red_until_somebody_says_where_to_
     let mut cut = TopicPartitionList::new();
     cut.add_partition_offset(&topic, 0, Offset::Offset(7)).unwrap();
     drop(service);
-    admin.delete_records(&cut, &options).await.unwrap();
+    admin(&settings).delete_records(&cut, &AdminOptions::new()).await.unwrap();
     eventually("the loss is told", async || {
         let found = report(&pool, &connection, &settings.prefix).await.unwrap();
         let red = found[&("User-Creation".to_owned(), 0)].red.clone();
         red.is_some_and(|red| red.contains("4 records are lost to its retention"))
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_made_anew_behind_the_back_of_its_reader_is_not_read_on() {
+    let settings = Settings::new().await.with("KAFKA_TOPIC_PARTITIONS", "1");
+    let pool = pool(&settings.database_url).await;
+    let (_service, client) = settings.serve(&[]).await;
+    reads(&client).await;
+    let connection = KafkaConnection { brokers: settings.brokers.clone(), properties: vec![] };
+    let topic = format!("{}User-Creation", settings.prefix);
+    let mut known = 0;
+    // Fewer records than were read, as many, and more.
+    for (round, after) in [3, 5, 9].into_iter().enumerate() {
+        let sender = Sender::new(&settings);
+        for number in 0..5 {
+            sender.user(&format!("old-{round}-{number}")).await;
+        }
+        known += 5;
+        eventually("all is known", async || users(&pool).await == known).await;
+        make_anew(&settings, &topic).await;
+        let sender = Sender::new(&settings); // whose client knows nothing of the old one
+        for number in 0..after {
+            sender.user(&format!("new-{round}-{number}")).await;
+        }
+        let why = red(&client).await;
+        assert!(why.contains("made anew"), "{why}");
+        assert_eq!(users(&pool).await, known, "nothing is read over");
+        order(&pool, &connection, &settings.prefix, InboundTopic::UserCreation, 0, Goal::Beginning)
+            .await
+            .unwrap();
+        known += after;
+        eventually("it goes on", async || users(&pool).await == known).await;
+        reads(&client).await;
+        // The next round begins with a topic of its own again.
+        make_anew(&settings, &topic).await;
+        red(&client).await;
+        order(&pool, &connection, &settings.prefix, InboundTopic::UserCreation, 0, Goal::Beginning)
+            .await
+            .unwrap();
+        reads(&client).await;
+    }
 }
 
 async fn start_postgres(parts: &Parts, data: &DataDir, port: Option<u16>) -> Postgres {
@@ -455,7 +554,10 @@ async fn nothing_is_skipped_while_postgres_and_kafka_are_away_under_load() {
     reads(&client).await;
     let pool = pool(&settings.database_url).await;
     eventually("all is known", async || users(&pool).await == 600).await;
-    kafka.kill().unwrap();
+    for number in 0..300 {
+        sender.user(&format!("b2-{number}")).await;
+    }
+    kafka.kill().unwrap(); // while they are read
     eventually("the part is red", async || {
         client.get("/readyz").await.1["parts"]["inbound"]["status"] == "down"
     })
@@ -465,9 +567,9 @@ async fn nothing_is_skipped_while_postgres_and_kafka_are_away_under_load() {
     for number in 0..300 {
         sender.user(&format!("c-{number}")).await;
     }
-    eventually("it goes on", async || users(&pool).await == 900).await;
+    eventually("it goes on", async || users(&pool).await == 1_200).await;
     reads(&client).await;
-    assert_eq!(count(&pool, "SELECT count(*) FROM events").await, 900);
+    assert_eq!(count(&pool, "SELECT count(*) FROM events").await, 1_200);
     assert_eq!(count(&pool, "SELECT count(*) FROM dead_letters").await, 0);
     assert!(service.is_running());
     service.signal("TERM");

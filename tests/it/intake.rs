@@ -6,9 +6,12 @@ pub(crate) mod world;
 
 use course_service::commands::Awaited;
 use course_service::commands::intake::{Effect, IntakeError, Origin, Places};
-use course_service::domain::course::{CourseAction, ItemKind, NewItem};
+use course_service::domain::course::{CourseAction, CoursePatch, ItemKind, NewItem};
+use course_service::domain::enrollment::EnrollmentEvent;
+use course_service::domain::values::Patch;
 use course_service::domain::{
-    AssessmentId, CourseId, Enrollment, EnrollmentId, ItemId, ModuleId, User, UserId, VideoId,
+    AssessmentId, CourseId, Enrollment, EnrollmentId, Event, ItemId, ModuleId, User, UserId,
+    VideoId,
 };
 use course_service::event_store::parked;
 use course_service::event_store::personal::{PersonalField, find_keys};
@@ -18,6 +21,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use self::world::{World, at};
+use crate::records::whole_log;
 
 fn assessment(id: &str) -> AssessmentId {
     AssessmentId::parse(id, "id").unwrap()
@@ -126,15 +130,65 @@ async fn whoever_deletes_the_key_finds_the_person_nowhere() {
     .await
     .unwrap();
     assert!(tables.len() > 10);
+    // Bytes are shown as hexadecimal digits.
+    let bytes: String = sqlx::query_scalar(
+        "SELECT string_agg(encode(convert_to(word, 'UTF8'), 'hex'), '|') FROM unnest($1::text[]) AS word",
+    )
+    .bind(["Wilhelmina", "wilhelmina", "Quux", "quux", "Zyzzyva"])
+    .fetch_one(&world.instance.pool)
+    .await
+    .unwrap();
+    let words = format!("wilhelmina|quux|zyzzyva|{bytes}");
     for table in tables {
         let found = world
-            .scalar(&format!(
-                "SELECT count(*) FROM \"{table}\" t WHERE t::text ~* 'wilhelmina|quux|zyzzyva'"
-            ))
+            .scalar(&format!("SELECT count(*) FROM \"{table}\" t WHERE t::text ~* '{words}'"))
             .await;
         assert_eq!(found, 0, "{table}");
     }
     assert!(find_keys(&world.instance.pool, &["u-1"]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn numbers_at_the_edge_leave_a_log_that_everybody_can_read() {
+    let mut world = World::new().await;
+    let course = CourseId::parse("edge", "id").unwrap();
+    world.instance.create(&course, "EDGE", None).await.unwrap();
+    let patch = CoursePatch { passing_score: Patch::Set(50.0), ..CoursePatch::default() };
+    let update = CourseAction::Update { patch: Box::new(patch), code_owner: None };
+    world.instance.course(&course, None, update).await.unwrap();
+    world.instance.enroll(&course, "sam", true).await.unwrap();
+    let mut effects = Vec::new();
+    for (number, numbers) in [
+        json!({ "weight": 1.7e308, "maxScore": 10 }),
+        json!({ "weight": 1, "maxScore": 1e300 }),
+        json!({ "weight": 1e6, "maxScore": 1e9 }),
+        json!({ "weight": 1e-320, "maxScore": 1e-320 }),
+        json!({ "weight": 0, "maxScore": 1 }),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut assessment = json!({ "assessmentId": format!("a-{number}"), "courseId": "edge" });
+        assessment.as_object_mut().unwrap().extend(numbers.as_object().unwrap().clone());
+        effects.push(world.tell("Assessment-Creation", &assessment).await.name());
+    }
+    assert_eq!(effects, ["dead", "dead", "applied", "applied", "applied"]);
+    for number in 2..5 {
+        for score in [f64::MAX, f64::MIN, f64::MIN_POSITIVE] {
+            let id = format!("a-{number}");
+            let value = json!({ "assessmentId": id, "studentId": "sam", "score": score, "percentage": null });
+            world.tell("Grading-Completed", &value).await;
+        }
+    }
+    // Whatever came of it, it is read.
+    let log = whole_log(&world.instance.pool).await;
+    let completed = log.iter().find_map(|recorded| match &recorded.event {
+        Event::Enrollment(EnrollmentEvent::EnrollmentCompleted { final_score, .. }) => {
+            Some(*final_score)
+        }
+        _ => None,
+    });
+    assert_eq!(completed, Some(150.0));
 }
 
 #[tokio::test]
@@ -223,10 +277,7 @@ async fn items_added_while_their_video_is_reported_never_miss_the_result() {
 async fn an_enrollment_is_completed_by_the_grade_that_is_good_enough() {
     let mut world = World::new().await;
     let course = world.instance.published("PASS", None).await;
-    let patch = course_service::domain::course::CoursePatch {
-        passing_score: course_service::domain::values::Patch::Set(60.0),
-        ..Default::default()
-    };
+    let patch = CoursePatch { passing_score: Patch::Set(60.0), ..Default::default() };
     world.instance.update(&course, patch).await.unwrap();
     world.instance.enroll(&course, "sam", true).await.unwrap();
     for (id, weight) in [("a", 1), ("b", 3)] {

@@ -316,6 +316,12 @@ impl Client {
         (status, reply.json().await.unwrap_or_default())
     }
 
+    /// What `/metrics` says.
+    pub(crate) async fn metrics(&self) -> String {
+        let reply = self.http.get(format!("{}/metrics", self.url)).send().await.unwrap();
+        reply.text().await.unwrap()
+    }
+
     /// Waits until `/readyz` says so.
     pub(crate) async fn ready(&self) {
         crate::support::eventually("it is ready", async || self.get("/readyz").await.0 == 200)

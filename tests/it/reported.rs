@@ -10,7 +10,7 @@ use course_service::domain::{
     AssessmentId, CourseId, EnrollmentId, Event, StreamType, SubmissionId, UserId,
 };
 use course_service::event_store::personal::{PersonalField, ensure_keys};
-use course_service::event_store::{Metadata, NewEvent, Outcome, Priority, Proposal, StreamId};
+use course_service::event_store::{Metadata, NewEvent, Outcome, Proposal, StreamId};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -131,7 +131,7 @@ impl Instance {
                 metadata: Metadata::default(),
             };
             let deadline = Instant::now() + Duration::from_mins(1);
-            let appended = self.appender.append(vec![proposal], Priority::Inbound, deadline).await;
+            let appended = self.appender.append(vec![proposal], deadline).await;
             if let Outcome::Appended(_) = appended.unwrap() {
                 return;
             }

@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use course_service::commands::{Answer, CommandError, State};
 use course_service::domain::course::{CourseAction, CoursePatch, CourseStatus, ItemKind, NewItem};
@@ -19,35 +18,14 @@ use course_service::event_store::Recorded;
 use cqrs_es::Aggregate;
 use futures::StreamExt;
 use futures::future::join3;
-use proptest::prelude::Rng;
-use proptest::test_runner::{RngAlgorithm, TestRng};
 
+use crate::dice::{self, Dice};
 use crate::instance::{Instance, new_course_id, refusal, student_named};
 use crate::support;
 
 const STUDENTS: u32 = 200;
 /// How many students ask at the same time.
 const AT_ONCE: usize = 48;
-
-/// Dice that fall the same for the same seed.
-pub(crate) struct Dice(TestRng);
-
-impl Dice {
-    pub(crate) fn new(seed: u64, whose: u32) -> Self {
-        let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        bytes[8..12].copy_from_slice(&whose.to_le_bytes());
-        Self(TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
-    }
-
-    pub(crate) fn below(&mut self, sides: u32) -> u32 {
-        self.0.next_u32() % sides
-    }
-
-    pub(crate) fn one_in(&mut self, sides: u32) -> bool {
-        self.below(sides) == 0
-    }
-}
 
 #[derive(Debug, Clone, PartialEq)]
 enum Asked {
@@ -400,11 +378,7 @@ fn check_accepted(told: &HashMap<CourseId, Told>, heard: &[Heard]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rush_is_exact_while_its_course_is_archived_restored_and_resized_and_another_is_deleted()
 {
-    let seed = std::env::var("RUSH_SEED").ok().map(|seed| seed.parse().unwrap());
-    let seed = seed.unwrap_or_else(|| {
-        u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
-    });
-    println!("RUSH_SEED={seed}");
+    let seed = dice::seed("RUSH_SEED");
     let url = support::database_url().await;
     let mut instances = Vec::new();
     for _ in 0..3 {

@@ -78,7 +78,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Counter {
 }
 
 /// Runs a query and answers its data and the statements that it took.
-async fn counted(
+pub(crate) async fn counted(
     app: &TestApp,
     token: &str,
     query: &str,

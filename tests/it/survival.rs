@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use course_service::domain::Event;
 use course_service::domain::course::CourseEvent;
@@ -14,6 +14,7 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::dice::{self, Dice};
 use crate::process::{Client, Failure, PATIENCE, Settings};
 use crate::records::{assert_published_once, assert_whole, published, records, whole_log};
 use crate::support::pool;
@@ -22,19 +23,6 @@ const KILLS: u32 = 20;
 const CLIENTS: u32 = 6;
 /// Everybody wants to get into this one.
 const HOT: &str = "hot";
-
-/// Random numbers that a seed repeats (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit
-    }
-}
 
 /// What the clients were told: the fact, and how long the log was then.
 type Ledger = Arc<Mutex<HashMap<String, Position>>>;
@@ -192,10 +180,7 @@ async fn rows(pool: &PgPool, view: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_kills_it_nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let seed = std::env::var("SURVIVAL_SEED").map_or(now, |seed| seed.parse().unwrap());
-    println!("SURVIVAL_SEED={seed}");
-    let mut random = Random(seed);
+    let mut dice = Dice::new(dice::seed("SURVIVAL_SEED"), 0);
     let began = Instant::now();
 
     let settings = Settings::new().await;
@@ -223,10 +208,10 @@ async fn whatever_kills_it_nothing_acknowledged_is_lost_and_nothing_is_there_twi
 
     for kill in 0..KILLS {
         // Most die at work, some while they start.
-        let life = Duration::from_millis(if random.below(5) == 0 {
-            random.below(300)
+        let life = Duration::from_millis(if dice.one_in(5) {
+            dice.below(300).into()
         } else {
-            300 + random.below(1_800)
+            (300 + dice.below(1_800)).into()
         });
         let end = Instant::now() + life;
         while Instant::now() < end {

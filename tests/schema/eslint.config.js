@@ -40,8 +40,10 @@ export default [
             suffixes: ['Connection', 'Edge', 'Payload'],
             types: [
               'AssessmentResult',
+              'CourseChange',
               'CoursePermissions',
               'DateRange',
+              'EnrollmentChange',
               'PageInfo',
               'Progress',
               'Seats',

@@ -77,6 +77,18 @@ pub const SETTINGS: &[Setting] = &[
     ),
     plain("GRAPHQL_MAX_ALIASES", Some("20"), "most aliases of an operation"),
     plain("GRAPHQL_MAX_MUTATIONS", Some("10"), "most mutations of a request, its whole batch"),
+    plain("GRAPHQL_MAX_SOCKETS", Some("1000"), "most WebSockets that are open at once"),
+    plain("GRAPHQL_MAX_OPERATIONS", Some("100"), "most operations under way on one WebSocket"),
+    plain(
+        "GRAPHQL_SOCKET_INIT_MS",
+        Some("3000"),
+        "milliseconds a WebSocket has for `connection_init`",
+    ),
+    plain(
+        "GRAPHQL_SOCKET_PATIENCE_MS",
+        Some("10000"),
+        "milliseconds that the client of a WebSocket may take to read a message before it is closed",
+    ),
     plain("COMMAND_TIMEOUT_MS", Some("5000"), "milliseconds a command may take"),
     plain(
         "INBOUND_PARKED_TTL_MS",

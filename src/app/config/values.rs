@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::settings::{self, Setting, Shown};
 use super::{ConfigError, KafkaConfig, SETTINGS, Secret, missing};
 use crate::graphql::Limits;
+use crate::graphql::http::SocketLimits;
 
 /// A rule as people read it, and its parser.
 pub(super) type Rule<T> = (&'static str, fn(&str) -> Option<T>);
@@ -81,6 +82,16 @@ impl Values {
             complexity: self.required("GRAPHQL_MAX_COMPLEXITY", rules::COST)?,
             aliases: self.required("GRAPHQL_MAX_ALIASES", rules::COUNT)?,
             mutations: self.required("GRAPHQL_MAX_MUTATIONS", rules::COUNT)?,
+        })
+    }
+
+    /// The part of sockets.
+    pub(super) fn sockets(&self) -> Result<SocketLimits, ConfigError> {
+        Ok(SocketLimits {
+            sockets: self.required("GRAPHQL_MAX_SOCKETS", rules::SOCKETS)?,
+            operations: self.required("GRAPHQL_MAX_OPERATIONS", rules::COUNT)?,
+            init: self.required("GRAPHQL_SOCKET_INIT_MS", rules::MILLISECONDS)?,
+            patience: self.required("GRAPHQL_SOCKET_PATIENCE_MS", rules::MILLISECONDS)?,
         })
     }
 
@@ -217,6 +228,9 @@ pub(super) mod rules {
         ("a whole number from 1 to 1000", |text| within(text, 1..=1_000));
 
     pub(super) const TOKENS: Rule<usize> =
+        ("a whole number from 1 to 100000", |text| within(text, 1..=100_000));
+
+    pub(super) const SOCKETS: Rule<usize> =
         ("a whole number from 1 to 100000", |text| within(text, 1..=100_000));
 
     pub(super) const DEPTH: Rule<usize> =

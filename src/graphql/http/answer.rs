@@ -66,6 +66,16 @@ impl Answer {
         }
     }
 
+    /// As a message of a WebSocket has it: whole, or the errors where there is nothing else.
+    pub(super) fn into_message(mut self, ids: &RequestIds) -> Result<Self, Vec<ServerError>> {
+        self.complete(ids);
+        match self.data {
+            Some(Value::Null) if !self.errors.is_empty() => Err(self.errors),
+            None => Err(self.errors),
+            Some(_) => Ok(self),
+        }
+    }
+
     pub(super) fn into_response(mut self, kind: Kind, ids: &RequestIds) -> Response {
         self.complete(ids);
         if let Some(data) = self.data {

@@ -60,18 +60,20 @@ pub(super) enum Envelope {
 /// Reads a body of JSON. The error completes the sentence "the body is not a GraphQL request in JSON: …".
 pub(super) fn from_json(body: &[u8]) -> Result<Envelope, String> {
     // By way of a map, because a structure would also be read from a list of its members.
-    let members = |map: Map<String, Value>| {
-        let raw = serde_json::from_value::<Raw>(Value::Object(map));
-        raw.map_err(|error| error.to_string())?.read()
-    };
     let is_batch = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     if is_batch {
         let batch: Vec<_> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-        batch.into_iter().map(members).collect::<Result<_, _>>().map(Envelope::Batch)
+        batch.into_iter().map(from_map).collect::<Result<_, _>>().map(Envelope::Batch)
     } else {
         let map = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-        Ok(Envelope::One(Box::new(members(map)?)))
+        Ok(Envelope::One(Box::new(from_map(map)?)))
     }
+}
+
+/// Reads the payload of a message of a WebSocket. The error is half a sentence, as that of [`from_json`].
+pub(super) fn from_map(map: Map<String, Value>) -> Result<Members, String> {
+    let raw = serde_json::from_value::<Raw>(Value::Object(map));
+    raw.map_err(|error| error.to_string())?.read()
 }
 
 /// Reads the parameters of a URL, of which empty ones count as absent. The error is a sentence.

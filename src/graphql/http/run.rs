@@ -4,8 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_graphql::parser::parse_query;
-use async_graphql::parser::types::{ExecutableDocument, OperationType};
-use async_graphql::{PathSegment, Request, Response, ServerError, Value, Variables};
+use async_graphql::parser::types::{
+    ExecutableDocument, OperationDefinition, OperationType, Selection,
+};
+use async_graphql::{PathSegment, Positioned, Request, Response, ServerError, Value, Variables};
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{Answer, Refusal, exceeded};
@@ -15,7 +17,8 @@ use super::persisted::{Found, Missing};
 use super::request::Members;
 use super::variables::{coerce, without};
 use super::{Api, Asked};
-use crate::graphql::context::Entries;
+use crate::graphql::batch::Responses;
+use crate::graphql::context::{Caller, Entries, RequestIds};
 use crate::graphql::error::{ErrorCode, server_error};
 use crate::graphql::limits::{Scope, Unfit, check, check_text, selected};
 
@@ -37,6 +40,11 @@ impl Checked {
     /// How many mutations it holds.
     pub(super) fn mutations(&self) -> usize {
         self.mutations
+    }
+
+    /// Whether its answers come one after the other.
+    pub(super) fn is_subscription(&self) -> bool {
+        self.kind == Some(OperationType::Subscription)
     }
 
     /// Whether it only reads.
@@ -61,6 +69,9 @@ impl Api {
         };
         let scope = Scope { document: &document, operation, variables: &variables };
         let mutations = check(scope, &self.limits).map_err(unfit)?;
+        if let Some(operation) = operation {
+            check_subscription(operation)?;
+        }
         let kind = operation.map(|operation| operation.ty);
         let order = operation.map(|operation| Order::of(&document, &operation.selection_set.node));
         let order = order.unwrap_or_default();
@@ -96,27 +107,63 @@ impl Api {
 
     /// Runs a request to its end or to the deadline.
     pub(super) async fn run(&self, checked: Checked, asked: &Asked) -> Answer {
-        let Checked { request, name, found, order, original, .. } = checked;
+        if checked.is_subscription() {
+            let message = "a subscription needs a WebSocket at this path, with the subprotocol graphql-transport-ws";
+            return Answer::invalid(vec![server_error(ErrorCode::ValidationFailed, message)]);
+        }
         if Instant::now() >= asked.deadline {
             let message = "no time was left for this request of the batch; it was not run";
             return Answer::invalid(vec![server_error(ErrorCode::Timeout, message)]);
         }
-        if let Some(original) = original {
-            let errors = self.validate(original, request.variables.clone()).await;
-            if !errors.is_empty() {
-                return Answer::invalid(errors);
-            }
-        }
-        let request = request
-            .data(asked.caller.clone())
-            .data(asked.ids.clone())
-            .data(Entries::new(self.limits.complexity));
+        let entries = Entries::new(self.limits.complexity);
+        let prepared = self.prepare(checked, asked.caller.clone(), asked.ids.clone(), entries);
+        let (request, shape) = match prepared.await {
+            Ok(prepared) => prepared,
+            Err(invalid) => return invalid,
+        };
         let executed = timeout_at(asked.deadline, self.schema.execute(request)).await;
-        let Ok(mut response) = executed else {
+        let Ok(response) = executed else {
             let message = "no answer in time; a command may or may not have been carried out";
             let error = server_error(ErrorCode::Timeout, message);
             return Answer::executed(Value::Null, vec![error]);
         };
+        self.answer(response, &shape)
+    }
+
+    /// Runs a subscription: its answers, as long as there are any.
+    pub(super) async fn subscribe(
+        &self,
+        checked: Checked,
+        caller: Caller,
+        ids: RequestIds,
+    ) -> Result<Answers, Answer> {
+        let entries = Entries::new(self.limits.complexity);
+        let (request, shape) = self.prepare(checked, caller, ids, entries.clone()).await?;
+        Ok(Answers { api: self.clone(), responses: self.schema.subscribe(request), shape, entries })
+    }
+
+    /// Gives a request what its resolvers need. What is not valid, but would be run without what is absent, is refused.
+    async fn prepare(
+        &self,
+        checked: Checked,
+        caller: Caller,
+        ids: RequestIds,
+        entries: Entries,
+    ) -> Result<(Request, Shape), Answer> {
+        let Checked { request, name, found, order, original, .. } = checked;
+        if let Some(original) = original {
+            let errors = self.validate(original, request.variables.clone()).await;
+            if !errors.is_empty() {
+                return Err(Answer::invalid(errors));
+            }
+        }
+        let request = request.data(caller).data(ids).data(entries);
+        Ok((request, Shape { name, found, order }))
+    }
+
+    /// The answer that a response comes to.
+    fn answer(&self, mut response: Response, shape: &Shape) -> Answer {
+        let Shape { name, found, order } = shape;
         // What was not run has no data, and its errors have no path; those of `_entities` have none either.
         let in_field = |error: &ServerError| !error.path.is_empty() || of_entities(error);
         let executed = response.errors.is_empty()
@@ -129,7 +176,7 @@ impl Api {
             self.complete(&mut response, &found.text, name.as_deref());
         }
         if let Some(hash) = found.keep {
-            self.persisted.keep(hash, found.text);
+            self.persisted.keep(hash, found.text.clone());
         }
         order.apply(&mut response.data);
         Answer::executed(response.data, response.errors)
@@ -155,6 +202,51 @@ const NO_TYPENAME: &str = r#""__typename" must be an existing string."#;
 /// Whether it comes from `_entities` itself, whose errors have no path.
 fn of_entities(error: &ServerError) -> bool {
     error.path.is_empty() && matches!(error.message.as_str(), NO_ENTITY | NO_TYPENAME)
+}
+
+/// What of a request its answer depends on.
+struct Shape {
+    name: Option<String>,
+    found: Found,
+    order: Order,
+}
+
+/// The answers of a subscription.
+pub(super) struct Answers {
+    api: Api,
+    responses: Responses,
+    shape: Shape,
+    entries: Entries,
+}
+
+impl Answers {
+    /// Waits for the next one; `None` at the end.
+    pub(super) async fn next(&mut self) -> Option<Answer> {
+        self.entries.renew();
+        let response = self.responses.next().await?;
+        Some(self.api.answer(response, &self.shape))
+    }
+}
+
+/// Refuses a subscription that does not have exactly one field, as the specification has it. The library would run
+/// several, and none that comes from a fragment.
+fn check_subscription(operation: &OperationDefinition) -> Result<(), ServerError> {
+    if operation.ty != OperationType::Subscription {
+        return Ok(());
+    }
+    let one = match operation.selection_set.node.items.as_slice() {
+        [Positioned { node: Selection::Field(field), .. }] => {
+            let name = field.node.name.node.as_str();
+            !name.starts_with("__") && field.node.directives.is_empty()
+        }
+        _ => false,
+    };
+    if one {
+        return Ok(());
+    }
+    let message =
+        "a subscription must have exactly one field at its top, without a fragment or a directive";
+    Err(server_error(ErrorCode::ValidationFailed, message))
 }
 
 /// Gives an error of a root field its path.

@@ -1,16 +1,18 @@
 //! The second lane: dead letters → Kafka, exactly once, each to the dead-letter topic of the topic it came from.
 //!
 //! They are numbered like the log, so the lane moves like that of the events: its place is written in the transaction
-//! of its records. Personal data does not leave: of the topics that tell of users only the origin and the reason do.
+//! of its records. Personal data does not leave: of what may be personal only the origin and the reason do.
 
 use chrono::SecondsFormat;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::progress::{self, Progress};
+use super::progress::{self, Progress, ResumeFrom};
 use super::takeover::remedy;
 use crate::event_store::dead_letters::{self, DeadLetter};
-use crate::kafka::topics::{InboundTopic, dead_letter_topic};
+use crate::kafka::personal::{in_header, is_personal};
+use crate::kafka::restore;
+use crate::kafka::topics::dead_letter_topic;
 
 /// The most dead letters of one transaction.
 const MAX_LETTERS: i64 = 50;
@@ -28,15 +30,15 @@ pub(super) struct DeadRecord {
 }
 
 /// Where the lane is.
-pub(super) struct DeadLane(Progress);
+pub(in crate::kafka) struct DeadLane(Progress);
 
 impl DeadLane {
     /// The key of its progress record. Never rename.
-    pub(super) const NAME: &'static str = "dead-letters";
+    pub(in crate::kafka) const NAME: &'static str = "dead-letters";
 
     /// Goes on where the progress topic says. `events` is the place of the lane of events, which was found to fit log
     /// and cluster. Refuses where the dead letters are not those that were published, unless somebody has `ordered`
-    /// where to go on: then behind what is known to be published and still there.
+    /// where to go on: then at an order for this lane, else behind what is known to be published and still there.
     pub(super) async fn take_over(
         pool: &PgPool,
         events: &Progress,
@@ -46,6 +48,9 @@ impl DeadLane {
         let copy = progress::copy(pool, Self::NAME).await?;
         let start =
             |position, event_id| Ok(Ok(Self(Progress { position, event_id, ..events.clone() })));
+        if let Some(ResumeFrom::Position(position)) = progress::order(pool, Self::NAME).await? {
+            return start(position, dead_letters::id_at(pool, position).await?);
+        }
         let known = match (&topic, &copy) {
             (None, None) => return start(0, None),
             (Some(topic), _) if !ordered => {
@@ -56,7 +61,7 @@ impl DeadLane {
                     "dead letter {} is not the one that was published: was the database restored?",
                     topic.position
                 );
-                return Ok(Err(remedy(&why)));
+                return Ok(Err(restore::remedy(&why)));
             }
             (None, Some(copy)) if !ordered => {
                 let why = format!(
@@ -89,6 +94,11 @@ impl DeadLane {
         Progress { position, event_id: Some(id), ..self.0.clone() }
     }
 
+    /// Where it is.
+    pub(super) fn place(&self) -> &Progress {
+        &self.0
+    }
+
     /// Kafka has confirmed this place.
     pub(super) fn moved(&mut self, place: Progress) {
         self.0 = place;
@@ -98,10 +108,11 @@ impl DeadLane {
 /// Header names are what consumers branch on: never rename.
 fn record(letter: DeadLetter) -> DeadRecord {
     let DeadLetter { id, code, reason, group, dead_at, record, bytes, settled, .. } = letter;
-    let personal = InboundTopic::parse(&record.topic).is_none_or(InboundTopic::is_personal);
+    let personal = is_personal(&record);
     let cut = bytes.is_some_and(|bytes| bytes > MAX_VALUE_BYTES);
     let omitted = personal || settled.is_some();
     let mut headers = if personal { Vec::new() } else { record.headers };
+    headers.retain(|(name, value)| !in_header(name, value));
     let own = [
         ("dlt-id", id.to_string()),
         ("dlt-original-topic", record.topic.clone()),

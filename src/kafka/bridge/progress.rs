@@ -89,12 +89,21 @@ pub async fn report(pool: &PgPool, prefix: &str) -> Result<BridgeReport, sqlx::E
         updated_at: row.try_get("updated_at")?,
         head: row.try_get("head")?,
         lease: holder.zip(row.try_get("expires_at")?),
-        resume: order(pool).await?,
+        resume: order(pool, LANE).await?,
     })
 }
 
 /// Orders where the bridge is to go on. It follows within seconds, whether it runs or refuses to.
 pub async fn resume(pool: &PgPool, from: ResumeFrom) -> Result<(), sqlx::Error> {
+    order_lane(pool, LANE, from).await
+}
+
+/// Orders where a lane is to go on.
+pub(in crate::kafka) async fn order_lane(
+    executor: impl PgExecutor<'_>,
+    lane: &str,
+    from: ResumeFrom,
+) -> Result<(), sqlx::Error> {
     let (source, position) = columns(from);
     sqlx::query(
         "INSERT INTO bridge_resume (lane, from_source, from_position, requested_at) \
@@ -102,10 +111,10 @@ pub async fn resume(pool: &PgPool, from: ResumeFrom) -> Result<(), sqlx::Error> 
          ON CONFLICT (lane) DO UPDATE SET from_source = excluded.from_source, \
          from_position = excluded.from_position, requested_at = excluded.requested_at",
     )
-    .bind(LANE)
+    .bind(lane)
     .bind(source)
     .bind(position)
-    .execute(pool)
+    .execute(executor)
     .await?;
     Ok(())
 }
@@ -118,12 +127,13 @@ fn columns(from: ResumeFrom) -> (&'static str, Option<i64>) {
     }
 }
 
-/// The order that was not followed yet.
+/// The order for a lane that was not followed yet.
 pub(super) async fn order(
     executor: impl PgExecutor<'_>,
+    lane: &str,
 ) -> Result<Option<ResumeFrom>, sqlx::Error> {
     let row = sqlx::query("SELECT from_source, from_position FROM bridge_resume WHERE lane = $1")
-        .bind(LANE)
+        .bind(lane)
         .fetch_optional(executor)
         .await?;
     row.map(|row| {
@@ -184,9 +194,10 @@ pub(super) async fn settle_order(
     upsert(&mut *tx, LANE, progress, "true", lease, holder).await?;
     let (source, position) = columns(followed);
     sqlx::query(
-        "DELETE FROM bridge_resume \
-         WHERE lane = $1 AND from_source = $2 AND from_position IS NOT DISTINCT FROM $3 \
-         AND EXISTS (SELECT 1 FROM leases WHERE name = $4 AND holder = $5)",
+        "WITH followed AS (DELETE FROM bridge_resume \
+           WHERE lane = $1 AND from_source = $2 AND from_position IS NOT DISTINCT FROM $3 \
+           AND EXISTS (SELECT 1 FROM leases WHERE name = $4 AND holder = $5) RETURNING requested_at) \
+         DELETE FROM bridge_resume r USING followed f WHERE r.lane <> $1 AND r.requested_at <= f.requested_at",
     )
     .bind(LANE)
     .bind(source)

@@ -87,7 +87,7 @@ impl<'a> Session<'a> {
         let connect = move || Transactions::connect(&connection, &names).map(Arc::new);
         let producer = Producer(Some(blocking(connect).await?));
         let cluster_id = producer.call(Transactions::cluster_id).await??;
-        let order = progress::order(&bridge.pool).await?;
+        let order = progress::order(&bridge.pool, LANE).await?;
         // Read before the topic: what a predecessor still commits may only make the topic newer than the copy.
         let copy = progress::copy(&bridge.pool, LANE).await?;
         if order.is_none() {
@@ -135,6 +135,9 @@ impl<'a> Session<'a> {
         if let Some(order) = order {
             let start = session.committed.clone();
             session.publish(Vec::new(), start.clone()).await?;
+            let place = session.dead.place().clone();
+            let publish = move |producer: &Transactions| producer.publish_dead(&[], &place);
+            session.producer.call(publish).await??;
             let (pool, holder) = (&bridge.pool, config.instance);
             progress::settle_order(pool, order, &start, &bridge.lease_name(), holder).await?;
             tracing::warn!(
@@ -169,7 +172,7 @@ impl<'a> Session<'a> {
     async fn step(&mut self, wake: &mut Wake) -> Result<(), End> {
         if self.looked.elapsed() >= LOOK_FOR_ORDERS_EVERY {
             self.looked = Instant::now();
-            if progress::order(&self.bridge.pool).await?.is_some() {
+            if progress::order(&self.bridge.pool, LANE).await?.is_some() {
                 return Err(End::Ordered);
             }
             self.publish_dead_letters().await?; // also while events come without end

@@ -20,7 +20,7 @@ const FIRST_LOOK: i64 = 1_000;
 
 /// The progress topic could not be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TailError {
+pub enum TailError {
     /// Kafka did not answer.
     #[error("the progress topic could not be read")]
     Kafka(#[from] KafkaError),
@@ -31,7 +31,7 @@ pub(super) enum TailError {
 
 /// The lane's last committed progress. Call it after `init_transactions`: before that a predecessor may still commit.
 /// Blocks.
-pub(super) fn last_progress(
+pub(in crate::kafka) fn last_progress(
     connection: &Connection,
     names: &TopicNames,
     lane: &str,

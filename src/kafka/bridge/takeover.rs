@@ -11,6 +11,7 @@ use super::progress::{Progress, ResumeFrom};
 use crate::event_store::log;
 use crate::event_store::log::LogHead;
 use crate::event_store::log::ReadError;
+use crate::kafka::restore;
 
 /// At least the largest command: see [`log::read_after`].
 const WHOLE_COMMAND: i64 = 5_000;
@@ -94,8 +95,14 @@ async fn trust(pool: &PgPool, known: &Known) -> Result<Verdict, ReadError> {
         ))));
     }
     let stands = event_at(pool, topic.position).await?;
+    if topic.epoch > head.position.epoch {
+        return Ok(Err(restore::remedy(&format!(
+            "published is position {} of epoch {}, and the log is in epoch {}: was the database restored?",
+            topic.position, topic.epoch, head.position.epoch
+        ))));
+    }
     if stands != topic.event_id {
-        return Ok(Err(remedy(&format!(
+        return Ok(Err(restore::remedy(&format!(
             "published is event {} at position {}, where the log has {}: was the database restored?",
             shown(topic.event_id),
             topic.position,

@@ -66,12 +66,29 @@ impl<'a> Planned<'a> {
             Entity::Enrollment { student, via } => self.enrollment_value(student, *via)?,
         };
         let value = value.map_err(|error| self.untellable(error.to_string()))?;
-        let key = match self.entity {
-            Entity::Course | Entity::Module(_) => self.last.stream.id.to_string(),
-            Entity::Enrollment { student, .. } => student.to_string(),
-        };
-        let headers = self.headers();
+        let (key, headers) = (self.key().to_owned(), self.headers());
         Ok(Outbound { topic: self.topic, key, value, headers, timestamp: self.last.recorded_at })
+    }
+
+    /// Where it goes.
+    pub fn topic(&self) -> Topic {
+        self.topic
+    }
+
+    /// The key of its record.
+    pub fn key(&self) -> &'a str {
+        match self.entity {
+            Entity::Course | Entity::Module(_) => &self.last.stream.id,
+            Entity::Enrollment { student, .. } => student.as_str(),
+        }
+    }
+
+    /// What it is about, as its header says.
+    pub fn subject(&self) -> &'a str {
+        match self.entity {
+            Entity::Course | Entity::Enrollment { .. } => &self.last.stream.id,
+            Entity::Module(id) => id.as_str(),
+        }
     }
 
     fn course_value(&self, course: &Course) -> serde_json::Result<Vec<u8>> {
@@ -164,10 +181,6 @@ impl<'a> Planned<'a> {
 
     fn headers(&self) -> Vec<(&'static str, String)> {
         let metadata = &self.last.metadata;
-        let subject = match self.entity {
-            Entity::Course | Entity::Enrollment { .. } => self.last.stream.id.to_string(),
-            Entity::Module(id) => id.to_string(),
-        };
         let causation =
             metadata.causation_id.clone().unwrap_or_else(|| self.last.command_id.to_string());
         let mut headers = vec![
@@ -176,7 +189,7 @@ impl<'a> Planned<'a> {
             ("ce_id", self.last.event_id.to_string()),
             ("ce_source", SOURCE.to_owned()),
             ("ce_type", ce_type(self.topic).to_owned()),
-            ("ce_subject", subject),
+            ("ce_subject", self.subject().to_owned()),
             ("ce_time", event_time(self.last.recorded_at)),
             ("ce_sequence", format!("{:020}", self.last.position.number)),
         ];

@@ -24,21 +24,24 @@ use rdkafka::{Offset, TopicPartitionList};
 use sqlx::PgPool;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::places::{Partition, Probe, record_of};
-use super::seat::Seat;
+use super::checkpoint::Checkpoint;
+use super::places::{Mark, Partition, Probe, record_of};
+use super::seat::{DATABASE_TIMEOUT, Seat};
 use super::translate::translate;
 use crate::commands::intake::{Incoming, Intake, IntakeError, MAX_SLICE, Origin};
 use crate::kafka::client::{Connection, chain};
 use crate::kafka::topics::{self, InboundTopic, TopicError, TopicNames, TopicSettings};
 
-/// The most bytes of values of one slice, beyond its first record.
+/// The most records that are taken from the client at once.
+const MAX_MESSAGES: usize = 5 * MAX_SLICE;
+/// The most bytes of their values, beyond the first record.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 /// How long a poll waits for a first record.
 const IDLE_POLL: Duration = Duration::from_millis(100);
-/// How often an idle consumer asks whether Kafka is still there, so that `/readyz` tells.
+/// How often an idle consumer asks whether Kafka and its topics are still there, so that `/readyz` tells.
 const PING_EVERY: Duration = Duration::from_secs(5);
 /// How often red partitions are looked at again, and what Kafka keeps of the group is brought up to date.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -223,29 +226,42 @@ impl Member {
             }
             if heard.elapsed() >= PING_EVERY {
                 match self.seat().probe.ping() {
-                    Ok(()) => self.seat().shared.running(),
+                    Ok(()) => {
+                        self.seat().shared.running();
+                        self.still_the_same(&[]);
+                    }
                     Err(error) => self.seat().shared.down(&chain(&End::Kafka(error))),
                 }
                 heard = Instant::now();
             }
+            if self.seat().held().ahead_of_us {
+                // Without it nothing is read; what is wrong with Kafka shows in the next look.
+                let told = self.tell_kafka(CommitMode::Sync);
+                let mut held = self.seat().held();
+                held.ahead_of_us = !told;
+                held.placed &= told;
+                continue;
+            }
             let messages = self.gather(IDLE_POLL);
             if !messages.is_empty() {
                 heard = Instant::now();
-                self.give(messages, stop);
+                if self.still_the_same(&messages) {
+                    self.give(messages, stop);
+                }
             }
         }
         self.tell_kafka(CommitMode::Sync);
         Ok(())
     }
 
-    /// The records that are there, at most a slice of them. None where partitions came or went meanwhile: what is
+    /// The records that are there, at most a few slices of them. None where partitions came or went meanwhile: what is
     /// still ours then comes again.
     fn gather(&self, patience: Duration) -> Vec<Incoming> {
         let generation = self.seat().held().generation;
         let mut messages = Vec::new();
         let mut bytes = 0;
         let mut patience = patience;
-        while messages.len() < MAX_SLICE && bytes < MAX_BYTES {
+        while messages.len() < MAX_MESSAGES && bytes < MAX_BYTES {
             match self.consumer.poll(patience) {
                 None => break,
                 Some(Ok(message)) => {
@@ -260,6 +276,37 @@ impl Member {
         }
         let held = self.seat().held();
         if held.generation == generation && held.placed { messages } else { Vec::new() }
+    }
+
+    /// Whether the topics are those that were read before. The client does not tell of a topic that was made anew
+    /// while it reads: it goes on in the new one at the place where it was in the old one. But as long as the last
+    /// record before that place is there, or where there was none the first one behind it, the messages are of the
+    /// same topic. Asked after they came, so that nothing can come in between. Without messages all partitions are
+    /// asked about.
+    fn still_the_same(&self, messages: &[Incoming]) -> bool {
+        let seat = self.seat();
+        let known = seat.held().marks.clone();
+        let mut marks = BTreeMap::new();
+        for message in messages {
+            let record = &*message.record;
+            marks.entry((record.topic.clone(), record.partition)).or_insert_with_key(|partition| {
+                known.get(partition).cloned().unwrap_or_else(|| Mark::of(record))
+            });
+        }
+        if messages.is_empty() {
+            marks = known;
+        }
+        match seat.probe.still_there(&marks) {
+            Ok(true) => return true,
+            Ok(false) => {
+                tracing::warn!("a record that was read is not there any more; looking again");
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the topics were not looked at; looking again");
+            }
+        }
+        seat.held().placed = false;
+        false
     }
 
     /// What the client reports by itself.
@@ -295,12 +342,21 @@ impl Member {
             let mut places = seat.held().places.clone();
             let given = seat.shared.intake.process(messages.clone(), &mut places);
             let given = seat.runtime.block_on(given);
+            let mut marks = BTreeMap::new();
             messages.retain(|message| {
                 let partition = (message.record.topic.clone(), message.record.partition);
                 let place = places.get(&partition).copied().flatten();
-                place.is_none_or(|place| message.record.offset >= place)
+                let open = place.is_none_or(|place| message.record.offset >= place);
+                if !open {
+                    marks.insert(partition, message.record.clone());
+                }
+                open
             });
-            seat.held().places = places;
+            let marks = marks.into_iter().map(|(partition, record)| (partition, Mark::of(&record)));
+            let mut held = seat.held();
+            held.marks.extend(marks);
+            held.places = places;
+            drop(held);
             match given {
                 Ok(_) => {
                     seat.shared.running();
@@ -351,7 +407,7 @@ impl Member {
                         None => now.map(|now| now.next_offset) != place,
                     }
                 });
-                held.placed &= !moved;
+                held.placed &= !moved && !held.restored;
             }
             Err(why) => seat.shared.down(&why),
         }
@@ -359,28 +415,35 @@ impl Member {
         self.tell_kafka(CommitMode::Async);
     }
 
-    /// What Kafka keeps of the group is for people and their tools: nothing here reads it.
-    fn tell_kafka(&self, mode: CommitMode) {
+    /// What Kafka keeps of the group is for people and their tools, and tells of a database that was put back: the
+    /// places, and where the log ended then. Nothing is read from there. Whether it was told.
+    fn tell_kafka(&self, mode: CommitMode) -> bool {
+        let seat = self.seat();
         let places = {
-            let mut held = self.seat().held();
-            if held.places == held.told {
-                return;
+            let held = seat.held();
+            if held.places == held.told && !held.ahead_of_us || held.restored {
+                return true;
             }
-            let places = held.places.clone();
-            held.told.clone_from(&places);
-            places
+            held.places.clone()
         };
+        let now = Checkpoint::now(&seat.shared.pool);
+        let now = seat.runtime.block_on(async { timeout(DATABASE_TIMEOUT, now).await });
+        let Ok(Ok(now)) = now else { return false };
         let mut list = TopicPartitionList::new();
-        for ((topic, partition), place) in places {
-            if let Some(place) = place {
-                let topic = self.seat().shared.names.prefixed(&topic);
-                let _ = list.add_partition_offset(&topic, partition, Offset::Offset(place));
+        for ((topic, partition), place) in &places {
+            if let Some(place) = *place {
+                let topic = seat.shared.names.prefixed(topic);
+                list.add_partition(&topic, *partition).set_metadata(now.text());
+                let _ = list.set_partition_offset(&topic, *partition, Offset::Offset(place));
             }
         }
         if list.count() > 0
             && let Err(error) = self.consumer.commit(&list, mode)
         {
             tracing::debug!(%error, "the group's offsets were not committed");
+            return false;
         }
+        seat.held().told = places;
+        true
     }
 }

@@ -18,6 +18,8 @@ use crate::kafka::topics::TopicNames;
 
 /// How long the last records of all partitions may take to arrive.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long they may take while the partitions are read; after that they are looked at with more patience.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A topic's name without its prefix, and a partition.
 pub type Partition = (String, i32);
@@ -33,6 +35,21 @@ pub struct Found {
     pub high: i64,
     /// Why the partition must not be read on, where it must not.
     pub red: Option<String>,
+    /// The last record that was read, where it is still there.
+    pub(super) mark: Option<Mark>,
+}
+
+/// A record that was read: as long as it is there, its partition is the one that it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) offset: i64,
+    pub(super) fingerprint: String,
+}
+
+impl Mark {
+    pub(super) fn of(record: &Record) -> Self {
+        Self { offset: record.offset, fingerprint: record.fingerprint() }
+    }
 }
 
 impl Found {
@@ -55,8 +72,17 @@ impl Probe {
             .set("group.id", names.group()) // never joined and never committed to
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
-            .set("auto.offset.reset", "error");
+            .set("auto.offset.reset", "error")
+            // One batch is asked for, and the next question does not wait for what follows it.
+            .set("max.partition.fetch.bytes", "1")
+            .set("fetch.wait.max.ms", "10")
+            .set("fetch.error.backoff.ms", "50");
         Ok(Self { consumer: config.create_with_context(Log)?, names: names.clone() })
+    }
+
+    /// Its client, for questions about the group.
+    pub(super) fn consumer(&self) -> &BaseConsumer<Log> {
+        &self.consumer
     }
 
     /// Whether a broker answers.
@@ -84,7 +110,7 @@ impl Probe {
         stored: &HashMap<Partition, StoredOffset>,
     ) -> Result<BTreeMap<Partition, Found>, KafkaError> {
         let mut found = BTreeMap::new();
-        let mut to_compare = Vec::new();
+        let mut to_compare = BTreeMap::new();
         for partition in partitions {
             let (topic, id) = partition;
             let name = self.names.prefixed(topic);
@@ -96,15 +122,17 @@ impl Probe {
                 && red.is_none()
                 && *next_offset > low
             {
-                to_compare.push((partition.clone(), next_offset - 1, fingerprint.clone()));
+                let (offset, fingerprint) = (next_offset - 1, fingerprint.clone());
+                to_compare.insert(partition.clone(), Mark { offset, fingerprint });
             }
-            found.insert(partition.clone(), Found { next, low, high, red });
+            found.insert(partition.clone(), Found { next, low, high, red, mark: None });
         }
-        let there = self.fingerprints(&to_compare)?;
-        for (partition, offset, fingerprint) in to_compare {
-            let other = there.get(&partition).is_some_and(|there| *there != fingerprint);
-            if let Some(found) = found.get_mut(&partition).filter(|_| other) {
-                let (topic, id) = &partition;
+        let mut there = self.marks(&to_compare, LOOK_TIMEOUT)?;
+        for (partition, Mark { offset, fingerprint }) in to_compare {
+            let Some(found) = found.get_mut(&partition) else { continue };
+            found.mark = there.remove(&partition);
+            let (topic, id) = &partition;
+            if found.mark.as_ref().is_some_and(|mark| mark.fingerprint != fingerprint) {
                 found.red = Some(remedy(
                     topic,
                     *id,
@@ -118,25 +146,35 @@ impl Probe {
         Ok(found)
     }
 
-    /// The fingerprints of the records at these places, as far as there are records.
-    fn fingerprints(
+    /// Whether all these records are there as they were. Where they are, what was read behind them before is of the
+    /// same topic: one that was made anew meanwhile would not have them.
+    pub(super) fn still_there(
         &self,
-        places: &[(Partition, i64, String)],
-    ) -> Result<HashMap<Partition, String>, KafkaError> {
-        let mut found = HashMap::new();
+        marks: &BTreeMap<Partition, Mark>,
+    ) -> Result<bool, KafkaError> {
+        Ok(self.marks(marks, CHECK_TIMEOUT)? == *marks)
+    }
+
+    /// What lies at the places of these marks, as far as there are records.
+    fn marks(
+        &self,
+        places: &BTreeMap<Partition, Mark>,
+        patience: Duration,
+    ) -> Result<BTreeMap<Partition, Mark>, KafkaError> {
+        let mut found = BTreeMap::new();
         if places.is_empty() {
             return Ok(found);
         }
         let mut assignment = TopicPartitionList::new();
         let mut open: HashMap<(String, i32), (&Partition, i64)> = HashMap::new();
-        for (partition, offset, _) in places {
+        for (partition, mark) in places {
             let (topic, id) = partition;
             let name = self.names.prefixed(topic);
-            assignment.add_partition_offset(&name, *id, Offset::Offset(*offset))?;
-            open.insert((name, *id), (partition, *offset));
+            assignment.add_partition_offset(&name, *id, Offset::Offset(mark.offset))?;
+            open.insert((name, *id), (partition, mark.offset));
         }
         self.consumer.assign(&assignment)?;
-        let deadline = Instant::now() + LOOK_TIMEOUT;
+        let deadline = Instant::now() + patience;
         while !open.is_empty() {
             if Instant::now() >= deadline {
                 self.consumer.unassign()?;
@@ -149,7 +187,7 @@ impl Probe {
                         && message.offset() == offset
                     {
                         let record = record_of(&message, &partition.0);
-                        found.insert(partition.clone(), record.fingerprint());
+                        found.insert(partition.clone(), Mark::of(&record));
                     }
                 }
                 // Nothing there but what compaction or a transaction left.

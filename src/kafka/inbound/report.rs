@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use rdkafka::error::KafkaError;
 use sqlx::PgPool;
 
+use super::checkpoint;
 use super::places::{Found, Partition, Probe};
 use crate::event_store::offsets;
 use crate::kafka::client::{Connection, blocking};
+use crate::kafka::restore;
 use crate::kafka::topics::{InboundTopic, TopicNames};
 
 /// The incoming topics could not be looked at.
@@ -63,14 +65,25 @@ pub async fn report(
     prefix: &str,
 ) -> Result<BTreeMap<Partition, Found>, ReportError> {
     let names = TopicNames::with_prefix(prefix);
+    let committed = {
+        let (connection, names) = (connection.clone(), names.clone());
+        blocking(move || checkpoint::committed(&connection, &names)).await?
+    };
     let stored = offsets::find(pool, &names.group()).await?;
+    let ahead = checkpoint::ahead(pool, &committed, &stored).await?;
     let connection = connection.clone();
     let look = move || {
         let probe = Probe::connect(&connection, &names)?;
         let partitions = probe.partitions(&InboundTopic::ALL.map(InboundTopic::name))?;
         probe.look(&partitions, &stored)
     };
-    Ok(blocking(look).await?)
+    let mut found = blocking(look).await?;
+    if let Some(why) = ahead {
+        for found in found.values_mut() {
+            found.red = Some(restore::remedy(&why));
+        }
+    }
+    Ok(found)
 }
 
 /// Says where a partition goes on. Its reader follows within seconds. Returns the offset.

@@ -15,13 +15,15 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use super::checkpoint::{self, Committed};
 use super::consumer::{End, Shared};
-use super::places::{Found, Partition, Probe};
+use super::places::{Found, Mark, Partition, Probe};
 use crate::commands::intake::{IntakeError, Places};
 use crate::event_store::offsets::{self, StoredOffset};
 use crate::kafka::client::{Log, chain};
+use crate::kafka::restore;
 
-const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a member holds: the partitions that the group gave it, and where they stand.
 pub(super) struct Seat {
@@ -45,6 +47,21 @@ pub(super) struct Held {
     pub(super) red: BTreeMap<Partition, String>,
     pub(super) red_since: BTreeMap<Partition, Option<DateTime<Utc>>>,
     pub(super) told: Places,
+    /// Kafka keeps a place of the group that is ahead of ours, because an operator has sent us back: it is told of ours
+    /// before anything is read, so that it is not taken for what a lost database knew.
+    pub(super) ahead_of_us: bool,
+    /// All partitions stand still because the database was put back to an earlier point.
+    pub(super) restored: bool,
+    /// The last record that was read of each partition, where it was still there when they were placed.
+    pub(super) marks: BTreeMap<Partition, Mark>,
+}
+
+/// What there is of the partitions that a member holds.
+struct Looked {
+    found: BTreeMap<Partition, Found>,
+    stored: HashMap<Partition, StoredOffset>,
+    restored: bool,
+    ahead_of_us: bool,
 }
 
 impl Seat {
@@ -61,24 +78,49 @@ impl Seat {
         }
     }
 
+    /// What there is of the partitions: for the database, for Kafka and for the group, which is asked first, so that
+    /// it is never ahead by chance.
+    fn look(&self, partitions: &[Partition]) -> Result<Looked, String> {
+        let kafka = |error| chain(&End::Kafka(error));
+        let names = &self.shared.names;
+        let committed = checkpoint::of(self.probe.consumer(), names, partitions).map_err(kafka)?;
+        let stored = self.stored()?;
+        let ahead = checkpoint::ahead(&self.shared.pool, &committed, &stored);
+        let ahead = match self.runtime.block_on(async { timeout(DATABASE_TIMEOUT, ahead).await }) {
+            Ok(ahead) => ahead.map_err(|error| chain(&IntakeError::from(error)))?,
+            Err(_) => return Err("the database does not answer".to_owned()),
+        };
+        let mut found = self.probe.look(partitions, &stored).map_err(kafka)?;
+        if let Some(why) = &ahead {
+            for found in found.values_mut() {
+                found.red = Some(restore::remedy(why));
+            }
+        }
+        let ahead_of_us = found.iter().any(|(partition, found)| {
+            let next = committed.get(partition).map(Committed::next);
+            next.is_some_and(|next| next > found.next.unwrap_or_default())
+        });
+        Ok(Looked { found, stored, restored: ahead.is_some(), ahead_of_us })
+    }
+
     /// Reads the partitions from where they stand. One that does not fit its place stands still.
     pub(super) fn place(&self, consumer: &BaseConsumer<Self>) {
         let partitions = self.held().partitions.clone();
-        let placed = self.stored().and_then(|stored| {
-            let found = self.probe.look(&partitions, &stored);
-            Ok((found.map_err(|error| chain(&End::Kafka(error)))?, stored))
-        });
+        let placed = self.look(&partitions);
         let mut list = TopicPartitionList::new();
         let mut held = self.held();
         held.generation += 1;
         match placed {
-            Ok((found, stored)) => {
+            Ok(Looked { found, stored, restored, ahead_of_us }) => {
+                held.restored = restored;
+                held.ahead_of_us = ahead_of_us;
                 held.places = found.iter().map(|(at, found)| (at.clone(), found.next)).collect();
                 held.lows = found.iter().map(|(at, found)| (at.clone(), found.low)).collect();
                 let red =
                     |(at, found): (&Partition, &Found)| Some((at.clone(), found.red.clone()?));
                 let red: BTreeMap<Partition, String> = found.iter().filter_map(red).collect();
-                for (partition, why) in &red {
+                // What concerns the database as a whole is said once.
+                for (partition, why) in red.iter().take(if restored { 1 } else { usize::MAX }) {
                     if !held.red.contains_key(partition) {
                         tracing::error!(topic = partition.0, partition = partition.1, "{why}");
                     }
@@ -91,6 +133,9 @@ impl Seat {
                     let _ = list.add_partition_offset(&topic, partition.1, from);
                 }
                 held.red = red;
+                let mark =
+                    |(at, found): (&Partition, &Found)| Some((at.clone(), found.mark.clone()?));
+                held.marks = found.iter().filter_map(mark).collect();
                 held.placed = true;
                 let mut highs = self.highs.lock().unwrap_or_else(PoisonError::into_inner);
                 highs.extend(found.into_iter().map(|(at, found)| (at, found.high)));

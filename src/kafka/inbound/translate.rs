@@ -7,6 +7,7 @@ use crate::commands::intake::{Incoming, Origin, Reported, Unreadable};
 use crate::commands::workbench::Reading;
 use crate::event_store::Metadata;
 use crate::event_store::inbound::Record;
+use crate::kafka::personal::is_personal;
 use crate::kafka::topics::InboundTopic;
 
 /// The most headers, and the most bytes of them, that are kept of a record.
@@ -51,11 +52,7 @@ pub fn translate(record: Record, origin: Origin) -> Incoming {
 
 /// How a workbench reads what was kept.
 pub fn reading() -> Reading {
-    Reading {
-        translate,
-        topics: InboundTopic::ALL.map(InboundTopic::name).to_vec(),
-        is_personal: |topic| InboundTopic::parse(topic).is_none_or(InboundTopic::is_personal),
-    }
+    Reading { translate, topics: InboundTopic::ALL.map(InboundTopic::name).to_vec(), is_personal }
 }
 
 /// The headers that are kept: the first ones, within a bound.

@@ -16,7 +16,7 @@ use crate::event_store::replay::{self, Chunk, Scope};
 use crate::projections::ReadModel;
 
 /// About how many events a worker folds before it writes.
-pub(super) const CHUNK: i64 = 20_000;
+const CHUNK: i64 = 20_000;
 
 /// A read model and the table that its rows go to.
 #[derive(Clone)]
@@ -35,6 +35,16 @@ pub(super) struct Fill {
     pub(super) upto: i64,
     /// Under which the portions are noted as done; `None`: nowhere, because nobody goes on with it.
     pub(super) job: Option<Uuid>,
+}
+
+/// The log up to a position in portions, each event in one.
+pub(super) async fn plan(
+    connection: &mut PgConnection,
+    upto: i64,
+) -> Result<Vec<Chunk>, RebuildError> {
+    let (chunks, all) = replay::chunks(connection, upto, CHUNK).await?;
+    let covered = chunks.iter().map(|chunk| chunk.events).sum();
+    if all == covered { Ok(chunks) } else { Err(RebuildError::Uncovered { all, covered }) }
 }
 
 /// Notes the portions of a job.

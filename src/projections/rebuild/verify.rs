@@ -3,12 +3,11 @@
 use futures::future::join_all;
 use sqlx::{PgConnection, PgPool, Row};
 
-use super::fill::{CHUNK, Fill, Portions, Target};
+use super::fill::{self, Fill, Portions, Target};
 use super::lease::Lease;
 use super::switch::forward;
 use super::tables::{self, Kind};
 use super::{Progress, RebuildError, Report};
-use crate::event_store::replay;
 use crate::projections::ReadModel;
 use crate::projections::fold::table;
 
@@ -95,7 +94,7 @@ async fn scratch(
         targets.push(Target { model, table });
         upto = upto.min(position);
     }
-    let chunks = replay::chunks(&mut transaction, upto, CHUNK).await?;
+    let chunks = fill::plan(&mut transaction, upto).await?;
     transaction.commit().await?;
     Ok((targets, upto, (1..).zip(chunks).collect()))
 }

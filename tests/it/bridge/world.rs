@@ -9,9 +9,7 @@ use course_service::domain::enrollment::{EnrollmentEvent, Via};
 use course_service::domain::seats::SeatsEvent;
 use course_service::domain::{CourseId, EnrollmentId, Event, ItemId, ModuleId, StreamType, UserId};
 use course_service::event_store::wake::Head;
-use course_service::event_store::{
-    Appender, Metadata, NewEvent, Priority, Proposal, StreamId, log,
-};
+use course_service::event_store::{Appender, Metadata, NewEvent, Proposal, StreamId, log};
 use course_service::kafka::bridge::{
     Bridge, BridgeConfig, BridgeState, BridgeStatus, Progress, report,
 };
@@ -145,7 +143,7 @@ impl World {
             ..Proposal::default()
         };
         let deadline = tokio::time::Instant::now() + DEADLINE;
-        self.appender.append(vec![proposal], Priority::Interactive, deadline).await.unwrap();
+        self.appender.append(vec![proposal], deadline).await.unwrap();
     }
 
     /// What the log says that the world should hear, in order: topic, key, value. Each state is folded anew.

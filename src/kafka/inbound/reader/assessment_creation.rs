@@ -2,7 +2,7 @@
 
 use super::Topic;
 use super::envelope::{Envelope, Shape};
-use super::field::{COURSE, Field, set};
+use super::field::{COURSE, Field, MOST_POINTS, is_maximum, set};
 use super::poison::Poison;
 use crate::domain::report::{AssessmentReport, Report};
 use crate::domain::{AssessmentId, CourseId, ModuleId};
@@ -40,8 +40,10 @@ fn read(envelope: &Envelope<'_>) -> Result<AssessmentReport, Poison> {
         kind: set(&envelope.patch(KIND.names), |value| {
             KIND.text(value, "must be 1 to 64 bytes", |text| text.len() <= 64)
         })?,
-        max_score: MAX_SCORE.optional_number(envelope, "must be a number above 0", |n| n > 0.0)?,
-        weight: WEIGHT.optional_number(envelope, "must be a number of 0 or more", |n| n >= 0.0)?,
+        max_score: MAX_SCORE.optional_number(envelope, MOST_POINTS, is_maximum)?,
+        weight: WEIGHT.optional_number(envelope, "must be a number from 0 to 1,000,000", |n| {
+            (0.0..=1e6).contains(&n)
+        })?,
         due_at: set(&envelope.patch(DUE.names), |value| DUE.time(value))?,
         required: REQUIRED.flag(envelope)?,
     })

@@ -137,6 +137,14 @@ impl Field {
     }
 }
 
+/// The rule of [`is_maximum`].
+pub(super) const MOST_POINTS: &str = "must be a number above 0, at most 1,000,000,000";
+
+/// Whether a result can have at most so many points.
+pub(super) fn is_maximum(points: f64) -> bool {
+    points > 0.0 && points <= 1e9
+}
+
 /// The course, where the message names it.
 pub(super) fn optional_course(envelope: &Envelope<'_>) -> Result<Option<CourseId>, Poison> {
     COURSE.optional_id(envelope, CourseId::parse)

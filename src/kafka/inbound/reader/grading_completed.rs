@@ -4,7 +4,9 @@ use serde_json::Value;
 
 use super::Topic;
 use super::envelope::{Envelope, Shape};
-use super::field::{self, ASSESSMENT, Field, MAX_SCORE, STUDENT, optional_course};
+use super::field::{
+    self, ASSESSMENT, Field, MAX_SCORE, MOST_POINTS, STUDENT, is_maximum, optional_course,
+};
 use super::freshness;
 use super::poison::Poison;
 use crate::domain::report::{GradeReport, Report, Stamp};
@@ -66,11 +68,12 @@ fn read(envelope: &Envelope<'_>, stamp: Stamp) -> Result<GradeReport, Poison> {
         student,
         course: optional_course(envelope)?,
         score,
-        max_score: MAX_SCORE.optional_number(envelope, "must be a number above 0", |n| n > 0.0)?,
+        max_score: MAX_SCORE.optional_number(envelope, MOST_POINTS, is_maximum)?,
         percentage,
         letter,
         graded_at: graded_at.unwrap_or_else(|| freshness::time_of(stamp)),
-        graded_by: GRADER.optional_id(envelope, UserId::parse)?,
+        // Who it was is not worth losing the grade for.
+        graded_by: GRADER.optional_id(envelope, UserId::parse).unwrap_or_default(),
     })
 }
 

@@ -7,8 +7,10 @@ pub enum Poison {
     /// A tombstone, or no bytes.
     #[error("the record has no value")]
     EmptyValue,
-    /// Not JSON, not UTF-8, or nested too deeply.
-    #[error("the value is not JSON, or is nested too deeply")]
+    /// Not JSON, not UTF-8, a number beyond all, half a character, or nested too deeply.
+    #[error(
+        "the value is not JSON, holds a number or character that nothing can hold, or is nested too deeply"
+    )]
     NotJson,
     /// JSON, but of another kind.
     #[error("the value is JSON, but not an object")]

@@ -24,6 +24,12 @@ const PARTS: [&str; 2] = ["firstName", "lastName"];
 const PARTS_OF_NAME: [[&str; 3]; 2] =
     [["firstName", "first", "givenName"], ["lastName", "last", "familyName"]];
 
+/// A role is kept and shown as it is, so nothing else may stand in its place.
+fn is_role(text: &str) -> bool {
+    let lawful = |letter: char| letter.is_ascii_alphanumeric() || "._:-".contains(letter);
+    (1..=64).contains(&text.len()) && text.chars().all(lawful)
+}
+
 /// Reads a user.
 pub(super) fn read(envelope: &Envelope<'_>, created: bool) -> Result<UserReport, Poison> {
     let user = USER.id(envelope, UserId::parse)?;
@@ -33,8 +39,8 @@ pub(super) fn read(envelope: &Envelope<'_>, created: bool) -> Result<UserReport,
     })?;
     let role = envelope.find(ROLE.names).and_then(first_role);
     let role = role.map(|value| {
-        let short = |text: &str| text.to_lowercase().len() <= 64;
-        ROLE.text(value, "must be 1 to 64 bytes", short).map(|role| role.to_lowercase())
+        ROLE.text(value, "must be 1 to 64 of A-Z a-z 0-9 . _ : -", is_role)
+            .map(|role| role.to_ascii_lowercase())
     });
     Ok(UserReport {
         user,
@@ -89,7 +95,14 @@ fn display_name(envelope: &Envelope<'_>, created: bool) -> Result<Patch<Personal
 
 fn name(value: &Value) -> Result<Personal, Poison> {
     let short = |text: &str| text.chars().count() <= 255;
-    NAME.text(value, "must be at most 255 characters", short).map(Personal)
+    let name = NAME.text(value, "must be at most 255 characters", short)?;
+    Ok(Personal(name.chars().filter(|letter| !is_invisible(*letter)).collect()))
+}
+
+/// Control characters and those that turn the direction of writing: with them a name could be made to look like
+/// another one.
+fn is_invisible(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The parts that are there; none of them say nothing.

@@ -1,0 +1,82 @@
+//! The topics are held against the log: whatever is not as the log says is named.
+
+use rdkafka::config::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use serde_json::{Value, json};
+
+use crate::process::{PATIENCE, Settings};
+use crate::records::published;
+use crate::support::pool;
+
+const ADA: &str = "instructor:ada";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_is_on_the_topics_but_not_as_the_log_says_is_named() {
+    let settings = Settings::new().await;
+    let pool = pool(&settings.database_url).await;
+    let (_service, client) = settings.serve(&[]).await;
+    for id in ["one", "two", "three"] {
+        let input = json!({ "id": id, "code": id, "title": id });
+        client.mutate(ADA, "createCourse", input, "").await;
+        client.mutate(ADA, "publishCourse", json!({ "courseId": id }), "").await;
+    }
+    published(&pool, &settings.prefix).await;
+    let finished = settings.run(&["verify"]).await;
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert!(finished.stdout.contains("6 messages are as the log says"), "{finished:?}");
+
+    // One message again, one of an event that never was, and a record of somebody else.
+    let event = async |position: i64| -> (String, i64) {
+        let sql = "SELECT event_id::text, sequence FROM events WHERE position = $1";
+        sqlx::query_as(sql).bind(position).fetch_one(&pool).await.unwrap()
+    };
+    let of = async |course: &str| -> i64 {
+        let sql = "SELECT position FROM events WHERE aggregate_id = $1 AND event_type = 'CoursePublished'";
+        sqlx::query_scalar(sql).bind(course).fetch_one(&pool).await.unwrap()
+    };
+    let (one, two, three) = (of("one").await, of("two").await, of("three").await);
+    let producer: FutureProducer =
+        ClientConfig::new().set("bootstrap.servers", &settings.brokers).create().unwrap();
+    let send = async |key: &str, id: &str, version: i64| {
+        let topic = format!("{}Course-Update", settings.prefix);
+        let headers = [("ce_id", id), ("ce_subject", key)];
+        let headers = headers.into_iter().fold(OwnedHeaders::new(), |all, (key, value)| {
+            all.insert(Header { key, value: Some(value) })
+        });
+        let value = json!({ "version": version }).to_string();
+        let record: FutureRecord<'_, str, str> =
+            FutureRecord::to(&topic).key(key).payload(value.as_str()).headers(headers);
+        producer.send(record, PATIENCE).await.unwrap();
+    };
+    let (id, sequence) = event(one).await;
+    send("one", &id, sequence).await;
+    send("two", "00000000-0000-0000-0000-00000000002a", 7).await;
+    send("three", "somebody", 1).await;
+    // An event that was told under another name, so that it is not told now; and one with another version.
+    let change =
+        "UPDATE events SET event_id = '00000000-0000-0000-0000-00000000002b' WHERE position = $1";
+    sqlx::query(change).bind(two).execute(&pool).await.unwrap();
+    let change = "UPDATE events SET epoch = 1 WHERE position = $1";
+    sqlx::query(change).bind(three).execute(&pool).await.unwrap();
+
+    let finished = settings.run(&["verify"]).await;
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    for line in [
+        format!("Course-Update one: event {id} is told again"),
+        format!("Course-Update two: position {two}: event 00000000-0000-0000-0000-00000000002b is not told"),
+        "Course-Update two: the log has no event 00000000-0000-0000-0000-00000000002a that is told so".to_owned(),
+        "Course-Update three: a record that this service did not write".to_owned(),
+        format!("Course-Update three: position {three}: the record has version 2, the log 4294967298"),
+    ] {
+        assert!(finished.stdout.contains(&line), "{line} in {}", finished.stdout);
+    }
+    assert!(finished.stderr.contains("6 differences"), "{finished:?}");
+    let finished = settings.run(&["verify", "--json"]).await;
+    let found: Value = serde_json::from_str(&finished.stdout).unwrap();
+    assert_eq!(found["differences"].as_array().unwrap().len(), 6, "{found}");
+    assert_eq!(found["messages"], 4, "{found}");
+    let positions = found["differences"].as_array().unwrap().iter();
+    let positions: Vec<i64> = positions.filter_map(|one| one["position"].as_i64()).collect();
+    assert_eq!(positions, [three, two], "{found}");
+}
