@@ -6,6 +6,7 @@
 
 pub mod append;
 mod batch;
+pub mod check;
 pub mod dead_letters;
 pub mod followers;
 pub mod history;

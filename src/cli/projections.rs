@@ -1,6 +1,6 @@
 //! `course-service projections`.
 
-mod progress;
+pub(super) mod progress;
 
 use std::thread::available_parallelism;
 
@@ -121,12 +121,12 @@ impl Args {
     }
 }
 
-async fn connect(config: &Config, workers: usize) -> anyhow::Result<PgPool> {
+pub(super) async fn connect(config: &Config, workers: usize) -> anyhow::Result<PgPool> {
     let connections = u32::try_from(workers).unwrap_or(1) + OTHER_CONNECTIONS;
     database::reached(config.database_url()?, connections).await
 }
 
-fn workers_of(given: Option<u8>) -> usize {
+pub(super) fn workers_of(given: Option<u8>) -> usize {
     let processors = available_parallelism().map_or(1, usize::from);
     given.map_or((processors * 2).min(8), usize::from)
 }
@@ -189,7 +189,7 @@ async fn rebuild(
     Ok(())
 }
 
-fn report(shown: &Shown) -> Report {
+pub(super) fn report(shown: &Shown) -> Report {
     let shown = shown.clone();
     Report::to(move |progress| shown.hear(progress))
 }
@@ -208,13 +208,7 @@ async fn verify(
         let tables: Vec<_> = verified.iter().map(to_json).collect();
         println!("{}", serde_json::to_string_pretty(&tables)?);
     } else {
-        verified.iter().for_each(print_differences);
-        for table in verified.iter().filter(|table| table.count == 0) {
-            println!(
-                "{}: {} rows at position {}, checksum {}, as the log has them",
-                table.name, table.rows, table.position, table.checksum
-            );
-        }
+        print_verified(&verified);
     }
     let differ: Vec<_> =
         verified.iter().filter(|table| table.count > 0).map(|table| table.name).collect();
@@ -224,7 +218,7 @@ async fn verify(
     anyhow::bail!("not as the log has it: {}; rebuild what differs", differ.join(", "))
 }
 
-fn to_json(table: &Verified) -> serde_json::Value {
+pub(super) fn to_json(table: &Verified) -> serde_json::Value {
     let differences = table
         .differences
         .iter()
@@ -234,6 +228,16 @@ fn to_json(table: &Verified) -> serde_json::Value {
         "expectedRows": table.expected_rows, "differing": table.count,
         "differences": differences.collect::<Vec<_>>(),
     })
+}
+
+pub(super) fn print_verified(verified: &[Verified]) {
+    verified.iter().for_each(print_differences);
+    for table in verified.iter().filter(|table| table.count == 0) {
+        println!(
+            "{}: {} rows at position {}, checksum {}, as the log has them",
+            table.name, table.rows, table.position, table.checksum
+        );
+    }
 }
 
 fn print_differences(table: &Verified) {

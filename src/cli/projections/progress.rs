@@ -11,7 +11,7 @@ const BAR: usize = 24;
 
 /// What is shown of a running operation.
 #[derive(Clone)]
-pub(super) struct Shown {
+pub(in crate::cli) struct Shown {
     state: Arc<Mutex<State>>,
     terminal: bool,
 }
@@ -28,7 +28,7 @@ struct State {
 }
 
 impl Shown {
-    pub(super) fn new() -> Self {
+    pub(in crate::cli) fn new() -> Self {
         let state = State {
             doing: "",
             before: 0,
@@ -73,7 +73,7 @@ impl Shown {
     }
 
     /// Nothing more is to be shown.
-    pub(super) fn end(&self) {
+    pub(in crate::cli) fn end(&self) {
         self.close(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
