@@ -5,6 +5,8 @@
 //! log: an update that waits for readiness leaves the callers with the old release until then. Later it may lag or
 //! stand still, which is "degraded": what it shows was true.
 
+use std::collections::BTreeSet;
+
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -86,7 +88,8 @@ impl Health {
         }
         if let Some((inbound, unpark)) = &self.inbound {
             let status = inbound.borrow().clone();
-            let red: Vec<&String> = status.red.values().collect();
+            // What concerns all of them is said once.
+            let red: BTreeSet<&String> = status.red.values().collect();
             let (word, why) = match status.state {
                 InboundState::Starting => ("starting", None),
                 InboundState::Down { why } => ("down", Some(why)),

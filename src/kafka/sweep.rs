@@ -16,8 +16,9 @@ use super::topics::TopicNames;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Shows every committed record of these topics to `each`, with the topic's name without the prefix: from the first
-/// that Kafka still has to the last that there is now, each partition in its order. Returns where each partition
-/// begins. Topics that do not exist have no records. Blocks.
+/// that Kafka still has to the last that there is when its partition's turn comes, one partition after the other. What
+/// is added meanwhile does not hold it up. Returns where each partition begins. Topics that do not exist have no
+/// records. Blocks.
 pub(super) fn sweep(
     connection: &Connection,
     names: &TopicNames,
@@ -30,10 +31,10 @@ pub(super) fn sweep(
         .set("enable.auto.commit", "false")
         .set("isolation.level", "read_committed")
         .set("enable.partition.eof", "true")
+        .set("fetch.wait.max.ms", "10") // so that an end is told at once
         .set("auto.offset.reset", "error");
     let consumer: BaseConsumer<Log> = config.create_with_context(Log)?;
     let metadata = consumer.fetch_metadata(None, ASK_TIMEOUT)?;
-    let mut assignment = TopicPartitionList::new();
     let mut lows = BTreeMap::new();
     for topic in topics {
         let name = names.prefixed(topic);
@@ -42,34 +43,42 @@ pub(super) fn sweep(
             let (low, high) = consumer.fetch_watermarks(&name, partition.id(), ASK_TIMEOUT)?;
             lows.insert(((*topic).to_owned(), partition.id()), low);
             if high > low {
+                let mut assignment = TopicPartitionList::new();
                 assignment.add_partition_offset(&name, partition.id(), Offset::Offset(low))?;
+                consumer.assign(&assignment)?;
+                up_to(&consumer, high, |message| each(topic, message))?;
             }
         }
     }
-    let mut open = assignment.count();
-    consumer.assign(&assignment)?;
+    Ok(lows)
+}
+
+/// Shows the records of the one partition that is assigned, those before `high`.
+fn up_to(
+    consumer: &BaseConsumer<Log>,
+    high: i64,
+    mut each: impl FnMut(&BorrowedMessage<'_>),
+) -> Result<(), KafkaError> {
     let mut heard = Instant::now();
-    while open > 0 {
+    while heard.elapsed() < PATIENCE {
         match consumer.poll(Duration::from_secs(1)) {
             Some(Ok(message)) => {
                 heard = Instant::now();
-                if let Some(topic) = names.unprefixed(message.topic()) {
-                    each(topic, &message);
+                if message.offset() < high {
+                    each(&message);
+                }
+                if message.offset() >= high - 1 {
+                    return Ok(());
                 }
             }
-            Some(Err(KafkaError::PartitionEOF(_))) => {
-                heard = Instant::now();
-                open -= 1;
-            }
+            // The last places may hold what ends a transaction, which is no record.
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
             // Told by the client of its past, perhaps; the deadline tells whether Kafka is away.
             Some(Err(error)) => tracing::debug!(%error, "reading the topics stumbled"),
             None => {}
         }
-        if heard.elapsed() > PATIENCE {
-            return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));
-        }
     }
-    Ok(lows)
+    Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut))
 }
 
 /// A header's value as text; `None` where there is none or it is no text.

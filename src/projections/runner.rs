@@ -14,6 +14,7 @@ use super::checkpoint::Checkpoints;
 use super::fold::{move_checkpoint, table};
 use super::{ProjectionError, ReadModel};
 use crate::event_store::append::is_transient;
+use crate::event_store::log::ReadError;
 use crate::event_store::replay::read_window;
 use crate::event_store::wake::Wake;
 
@@ -115,6 +116,9 @@ impl Runner {
 
     fn stopped(&self, error: &ProjectionError) {
         let why = match error {
+            ProjectionError::Log(error @ ReadError::Undecodable { source, .. }) => {
+                format!("{error}: {source}")
+            }
             ProjectionError::Log(error) => error.to_string(),
             ProjectionError::Refused { source, .. } => format!("{error}: {source}"),
             other => other.to_string(),

@@ -54,6 +54,15 @@ pub(super) fn check_cluster(copy: Option<&Progress>, cluster_id: &str) -> Result
 
 /// Decides where to go on.
 pub(super) async fn verdict(pool: &PgPool, known: &Known) -> Result<Verdict, ReadError> {
+    // Before anything else, and whatever an operator says: what went out then had versions that this log would give again.
+    if let Some(topic) = known.topic.as_ref().filter(|topic| topic.log_id == known.head.log_id)
+        && topic.epoch > known.head.position.epoch
+    {
+        return Ok(Err(restore::remedy(&format!(
+            "published is position {} of epoch {}, and the log is in epoch {}: was the database restored?",
+            topic.position, topic.epoch, known.head.position.epoch
+        ))));
+    }
     match known.order {
         Some(order) => follow(pool, known, order).await,
         None => trust(pool, known).await,
@@ -88,19 +97,14 @@ async fn trust(pool: &PgPool, known: &Known) -> Result<Verdict, ReadError> {
             topic.cluster_id
         ))));
     }
-    if let Some(copy) = copy.as_ref().filter(|copy| copy.position > topic.position) {
+    let ahead = |copy: &&Progress| (copy.epoch, copy.position) > (topic.epoch, topic.position);
+    if let Some(copy) = copy.as_ref().filter(ahead) {
         return Ok(Err(remedy(&format!(
             "the progress topic {topic_name} says position {}, but events up to position {} are published",
             topic.position, copy.position
         ))));
     }
     let stands = event_at(pool, topic.position).await?;
-    if topic.epoch > head.position.epoch {
-        return Ok(Err(restore::remedy(&format!(
-            "published is position {} of epoch {}, and the log is in epoch {}: was the database restored?",
-            topic.position, topic.epoch, head.position.epoch
-        ))));
-    }
     if stands != topic.event_id {
         return Ok(Err(restore::remedy(&format!(
             "published is event {} at position {}, where the log has {}: was the database restored?",
