@@ -18,6 +18,7 @@ mod dev;
 mod dice;
 mod enrollments;
 mod federation;
+mod fuzz;
 mod graphql_http;
 mod http;
 mod http_limits;

@@ -1,0 +1,185 @@
+//! Values: what makes sense here, what the service has said before, and what nobody should send.
+
+use serde_json::{Value, json};
+
+use crate::dice::Dice;
+
+/// How many words of the service are remembered of each kind.
+const REMEMBERED: usize = 40;
+
+/// What no answer may hold: the inside of the service. None of the words below contains any of these.
+pub(crate) const INTERNALS: [&str; 20] = [
+    "sqlx",
+    "SELECT ",
+    "INSERT INTO",
+    "UPDATE courses",
+    "postgres",
+    "Postgres",
+    "panicked",
+    "backtrace",
+    "src/",
+    ".rs:",
+    "/home/",
+    "/root/",
+    "/usr/",
+    "error returned from database",
+    "relation \"",
+    "at or near",
+    "duplicate key",
+    "violates",
+    "rdkafka",
+    "Elapsed(",
+];
+
+const STRINGS: [&str; 24] = [
+    "",
+    " ",
+    "a",
+    "Rust",
+    "x\u{0}y",
+    "'; DELETE FROM x; --",
+    "\" OR \"\"=\"",
+    "%_\\%",
+    "$1",
+    "{{7*7}}",
+    "${jndi:ldap://127.0.0.1/a}",
+    "<script>alert(1)</script>",
+    "../../../../etc/passwd",
+    "\u{202e}desrever\u{feff}",
+    "😀👩‍👩‍👧‍👦",
+    "ß\u{301}İ\u{fffd}\u{10ffff}",
+    "\r\nset-cookie: a=b",
+    "null",
+    "\"unbalanced",
+    "a:* & !b | <-> ((",
+    "-word or \"a phrase",
+    "MDo0",
+    "WyJjb3Vyc2VzIiwxXQ",
+    "99999999999999999999999999",
+];
+
+const TIMES: [&str; 12] = [
+    "2026-11-27T14:14:05.369438+00:00",
+    "2000-01-01T00:00:00Z",
+    "2016-12-31T23:59:60Z",
+    "9999-12-31T23:59:59.999999999Z",
+    "0000-01-01T00:00:00Z",
+    "-0001-01-01T00:00:00Z",
+    "+262142-12-31T23:59:59Z",
+    "-262143-01-01T00:00:00Z",
+    "2026-02-30T00:00:00Z",
+    "2026-11-27T14:14:05+23:59",
+    "2026-11-27",
+    "tomorrow",
+];
+
+const INTEGERS: [i64; 14] = [
+    0,
+    1,
+    2,
+    20,
+    100,
+    101,
+    -1,
+    2_147_483_647,
+    -2_147_483_648,
+    2_147_483_648,
+    9_007_199_254_740_993,
+    i64::MAX,
+    i64::MIN,
+    1_000_000,
+];
+
+const FLOATS: [f64; 9] = [0.0, -0.0, 50.5, 100.0, 100.000_001, -1.0, 1e308, 5e-324, f64::MAX];
+
+/// What the service has said, to be said to it again.
+#[derive(Default)]
+pub(crate) struct Memory {
+    ids: Vec<String>,
+    cursors: Vec<String>,
+    positions: Vec<String>,
+}
+
+impl Memory {
+    /// Remembers ids, cursors and positions of an answer.
+    pub(crate) fn learn(&mut self, answer: &Value, dice: &mut Dice) {
+        match answer {
+            Value::Object(members) => {
+                for (name, value) in members {
+                    let words = match name.as_str() {
+                        "id" | "code" => &mut self.ids,
+                        "cursor" | "endCursor" | "startCursor" => &mut self.cursors,
+                        "position" => &mut self.positions,
+                        _ => {
+                            self.learn(value, dice);
+                            continue;
+                        }
+                    };
+                    let Some(word) = value.as_str() else { continue };
+                    if words.len() < REMEMBERED {
+                        words.push(word.to_owned());
+                    } else if !words.iter().any(|known| known == word) {
+                        let at = dice.index(REMEMBERED);
+                        word.clone_into(&mut words[at]);
+                    }
+                }
+            }
+            Value::Array(entries) => entries.iter().for_each(|entry| self.learn(entry, dice)),
+            _ => {}
+        }
+    }
+
+    /// A value of a scalar for a field of this name.
+    pub(crate) fn scalar(&self, dice: &mut Dice, ty: &str, field: &str) -> Value {
+        if dice.one_in(40) {
+            return anything(dice);
+        }
+        match ty {
+            "Boolean" => json!(dice.one_in(2)),
+            "Int" if dice.one_in(2) => json!(dice.below(12)),
+            "Int" => json!(INTEGERS[dice.index(INTEGERS.len())]),
+            "Float" => json!(FLOATS[dice.index(FLOATS.len())]),
+            "DateTime" => json!(TIMES[dice.index(TIMES.len())]),
+            _ => json!(self.text(dice, field)),
+        }
+    }
+
+    fn text(&self, dice: &mut Dice, field: &str) -> String {
+        let known = match field {
+            "after" | "before" => &self.cursors,
+            "minPosition" | "sincePosition" => &self.positions,
+            _ if field.ends_with("d") || field.ends_with("ds") || field == "code" => &self.ids,
+            _ => &Vec::new(),
+        };
+        if !known.is_empty() && !dice.one_in(6) {
+            return known[dice.index(known.len())].clone();
+        }
+        match (field, dice.below(8)) {
+            ("code" | "id", 0..=5) => format!("C-{}", dice.below(60)),
+            ("studentId" | "instructorId", 0..=5) => {
+                ["ada", "bob", "sam", "tim", "root"][dice.index(5)].to_owned()
+            }
+            ("title" | "query" | "summary", 0..=4) => {
+                ["Rust", "Algebra", "Logic"][dice.index(3)].to_owned()
+            }
+            ("url", 0..=4) => "https://example.org/a".to_owned(),
+            (_, 7) if dice.one_in(4) => "ä".repeat([63, 64, 255, 256, 300, 20_000][dice.index(6)]),
+            _ => STRINGS[dice.index(STRINGS.len())].to_owned(),
+        }
+    }
+}
+
+/// A value of no particular type.
+pub(crate) fn anything(dice: &mut Dice) -> Value {
+    match dice.below(9) {
+        0 => Value::Null,
+        1 => json!(true),
+        2 => json!(INTEGERS[dice.index(INTEGERS.len())]),
+        3 => json!(FLOATS[dice.index(FLOATS.len())]),
+        4 => json!([]),
+        5 => json!({}),
+        6 => json!([[{ "a": [null] }]]),
+        7 => json!({ "__typename": "Course", "id": 7, "$": "x" }),
+        _ => json!(STRINGS[dice.index(STRINGS.len())]),
+    }
+}
