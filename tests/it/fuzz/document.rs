@@ -80,7 +80,13 @@ impl<'a> Author<'a> {
     fn field(&mut self, field: &Field, depth: u32, out: &mut String) {
         out.push_str(&field.name);
         let mut arguments = String::new();
+        // A page goes one way.
+        let away = if self.dice.one_in(3) { ["first", "after"] } else { ["last", "before"] };
+        let both = self.dice.one_in(30);
         for argument in &field.arguments {
+            if !both && away.contains(&argument.name.as_str()) {
+                continue;
+            }
             let chance = if argument.name == "minPosition" { 8 } else { 3 };
             let left_out = self.dice.one_in(60);
             if (argument.ty.nullable && !self.dice.one_in(chance)) || left_out {

@@ -95,6 +95,7 @@ const FLOATS: [f64; 9] = [0.0, -0.0, 50.5, 100.0, 100.000_001, -1.0, 1e308, 5e-3
 /// What the service has said, to be said to it again.
 #[derive(Default)]
 pub(crate) struct Memory {
+    /// Of all kinds of objects: they are mixed up on purpose, but courses come first and stay.
     ids: Vec<String>,
     cursors: Vec<String>,
     positions: Vec<String>,
@@ -129,43 +130,48 @@ impl Memory {
         }
     }
 
-    /// A value of a scalar for a field of this name.
+    /// A value of a scalar for a field of this name: mostly one that makes sense there.
     pub(crate) fn scalar(&self, dice: &mut Dice, ty: &str, field: &str) -> Value {
-        if dice.one_in(40) {
+        if dice.one_in(80) {
             return anything(dice);
         }
-        match ty {
-            "Boolean" => json!(dice.one_in(2)),
-            "Int" if dice.one_in(2) => json!(dice.below(12)),
-            "Int" => json!(INTEGERS[dice.index(INTEGERS.len())]),
-            "Float" => json!(FLOATS[dice.index(FLOATS.len())]),
-            "DateTime" => json!(TIMES[dice.index(TIMES.len())]),
-            _ => json!(self.text(dice, field)),
+        let hostile = dice.one_in(8);
+        match (ty, hostile) {
+            ("Boolean", _) => json!(dice.one_in(2)),
+            ("Int", false) if field == "expectedVersion" => json!(1 + dice.below(4)),
+            ("Int", false) => json!(dice.below(6)),
+            ("Int", true) => json!(INTEGERS[dice.index(INTEGERS.len())]),
+            ("Float", false) => json!(dice.below(101)),
+            ("Float", true) => json!(FLOATS[dice.index(FLOATS.len())]),
+            ("DateTime", false) => json!(format!("2026-11-{:02}T10:00:00Z", 1 + dice.below(26))),
+            ("DateTime", true) => json!(TIMES[dice.index(TIMES.len())]),
+            (_, false) => json!(self.sensible(dice, field)),
+            (_, true) if dice.one_in(5) => {
+                json!("ä".repeat([32, 33, 64, 127, 128, 255, 256, 300, 20_000][dice.index(9)]))
+            }
+            (_, true) => json!(STRINGS[dice.index(STRINGS.len())]),
         }
     }
 
-    fn text(&self, dice: &mut Dice, field: &str) -> String {
+    fn sensible(&self, dice: &mut Dice, field: &str) -> String {
+        let one_of = |dice: &mut Dice, words: &[&str]| words[dice.index(words.len())].to_owned();
         let known = match field {
             "after" | "before" => &self.cursors,
             "minPosition" | "sincePosition" => &self.positions,
-            _ if field.ends_with("d") || field.ends_with("ds") || field == "code" => &self.ids,
-            _ => &Vec::new(),
+            "id" if dice.one_in(3) => return format!("c-{}", dice.below(60)),
+            "id" | "courseId" | "moduleId" | "moduleItemId" | "enrollmentId" | "ids"
+            | "moduleIds" | "moduleItemIds" => &self.ids,
+            "code" => return format!("C-{}", dice.below(200)),
+            "codePrefix" => return "C-".to_owned(),
+            "studentId" | "instructorId" | "coInstructorIds" => {
+                return one_of(dice, &["ada", "bob", "sam", "tim", "root"]);
+            }
+            "url" => return "https://example.org/a".to_owned(),
+            "idempotencyKey" => return format!("key-{}", dice.below(1_000)),
+            "topic" => return one_of(dice, &["User-Creation", "Grading-Completed"]),
+            _ => return one_of(dice, &["Rust", "Algebra", "Logic", "maths"]),
         };
-        if !known.is_empty() && !dice.one_in(6) {
-            return known[dice.index(known.len())].clone();
-        }
-        match (field, dice.below(8)) {
-            ("code" | "id", 0..=5) => format!("C-{}", dice.below(60)),
-            ("studentId" | "instructorId", 0..=5) => {
-                ["ada", "bob", "sam", "tim", "root"][dice.index(5)].to_owned()
-            }
-            ("title" | "query" | "summary", 0..=4) => {
-                ["Rust", "Algebra", "Logic"][dice.index(3)].to_owned()
-            }
-            ("url", 0..=4) => "https://example.org/a".to_owned(),
-            (_, 7) if dice.one_in(4) => "ä".repeat([63, 64, 255, 256, 300, 20_000][dice.index(6)]),
-            _ => STRINGS[dice.index(STRINGS.len())].to_owned(),
-        }
+        if known.is_empty() { "c-1".to_owned() } else { known[dice.index(known.len())].clone() }
     }
 }
 
