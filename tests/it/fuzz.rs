@@ -30,8 +30,11 @@ const HANG: Duration = Duration::from_secs(20);
 const GROWTH: u64 = 200 * 1024 * 1024;
 
 /// The header of each caller: nobody, those with a token, and those with what is none.
-const CALLERS: [&str; 12] = [
+const CALLERS: [&str; 18] = [
     "",
+    "Bearer instructor:ada",
+    "Bearer instructor:ada",
+    "Bearer instructor:ada",
     "Bearer instructor:ada",
     "Bearer instructor:ada",
     "Bearer instructor:ada",
@@ -39,6 +42,9 @@ const CALLERS: [&str; 12] = [
     "Bearer student:sam",
     "Bearer student:sam",
     "Bearer student:tim",
+    "Bearer admin:root",
+    "Bearer admin:root",
+    "Bearer admin:root",
     "Bearer admin:root",
     "Bearer admin:root",
     "Bearer none",

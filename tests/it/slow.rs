@@ -141,7 +141,6 @@ async fn send(address: &str, head: &str, chunks: impl Iterator<Item = Vec<u8>>) 
                 break; // it has had enough
             }
         }
-        let _ = stream.shutdown().await;
         let _ = stream.read_to_end(&mut said).await;
     })
     .await

@@ -1,5 +1,7 @@
 //! Values: what makes sense here, what the service has said before, and what nobody should send.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::dice::Dice;
@@ -95,8 +97,8 @@ const FLOATS: [f64; 9] = [0.0, -0.0, 50.5, 100.0, 100.000_001, -1.0, 1e308, 5e-3
 /// What the service has said, to be said to it again.
 #[derive(Default)]
 pub(crate) struct Memory {
-    /// Of all kinds of objects: they are mixed up on purpose, but courses come first and stay.
-    ids: Vec<String>,
+    /// By the type of the object.
+    ids: BTreeMap<String, Vec<String>>,
     cursors: Vec<String>,
     positions: Vec<String>,
 }
@@ -106,11 +108,13 @@ impl Memory {
     pub(crate) fn learn(&mut self, answer: &Value, dice: &mut Dice) {
         match answer {
             Value::Object(members) => {
+                let kind = members.get("__typename").and_then(Value::as_str);
                 for (name, value) in members {
-                    let words = match name.as_str() {
-                        "id" | "code" => &mut self.ids,
-                        "cursor" | "endCursor" | "startCursor" => &mut self.cursors,
-                        "position" => &mut self.positions,
+                    let words = match (name.as_str(), kind) {
+                        ("id", Some(kind)) => self.ids.entry(kind.to_owned()).or_default(),
+                        ("cursor" | "endCursor" | "startCursor", _) => &mut self.cursors,
+                        ("position", _) => &mut self.positions,
+                        ("errors", _) => continue,
                         _ => {
                             self.learn(value, dice);
                             continue;
@@ -128,6 +132,11 @@ impl Memory {
             Value::Array(entries) => entries.iter().for_each(|entry| self.learn(entry, dice)),
             _ => {}
         }
+    }
+
+    /// An id of an object of this type, if there is any.
+    fn known(&self, kind: &str) -> &[String] {
+        self.ids.get(kind).map_or(&[], Vec::as_slice)
     }
 
     /// A value of a scalar for a field of this name: mostly one that makes sense there.
@@ -155,19 +164,22 @@ impl Memory {
 
     fn sensible(&self, dice: &mut Dice, field: &str) -> String {
         let one_of = |dice: &mut Dice, words: &[&str]| words[dice.index(words.len())].to_owned();
+        let kinds = ["Course", "Course", "Module", "ModuleItem", "Enrollment", "User"];
         let known = match field {
             "after" | "before" => &self.cursors,
-            "minPosition" | "sincePosition" => &self.positions,
-            "id" if dice.one_in(3) => return format!("c-{}", dice.below(60)),
-            "id" | "courseId" | "moduleId" | "moduleItemId" | "enrollmentId" | "ids"
-            | "moduleIds" | "moduleItemIds" => &self.ids,
-            "code" => return format!("C-{}", dice.below(200)),
+            "minPosition" | "sincePosition" => self.positions.as_slice(),
+            "courseId" => self.known("Course"),
+            "moduleId" | "moduleIds" => self.known("Module"),
+            "moduleItemId" | "moduleItemIds" => self.known("ModuleItem"),
+            "enrollmentId" => self.known("Enrollment"),
+            "id" | "ids" => self.known(kinds[dice.index(kinds.len())]),
+            "code" => return format!("C-{}", dice.below(2_000)),
             "codePrefix" => return "C-".to_owned(),
             "studentId" | "instructorId" | "coInstructorIds" => {
                 return one_of(dice, &["ada", "bob", "sam", "tim", "root"]);
             }
             "url" => return "https://example.org/a".to_owned(),
-            "idempotencyKey" => return format!("key-{}", dice.below(1_000)),
+            "idempotencyKey" => return format!("key-{}", dice.below(3_000)),
             "topic" => return one_of(dice, &["User-Creation", "Grading-Completed"]),
             _ => return one_of(dice, &["Rust", "Algebra", "Logic", "maths"]),
         };
