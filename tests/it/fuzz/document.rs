@@ -35,9 +35,9 @@ impl<'a> Author<'a> {
 
     /// A new document.
     pub(crate) fn document(mut self) -> Document {
-        let (root, keyword) = match self.dice.below(20) {
+        let (root, keyword) = match self.dice.below(40) {
             0 => ("Subscription", "subscription"),
-            1..=9 => ("Mutation", "mutation"),
+            1..=19 => ("Mutation", "mutation"),
             _ => ("Query", "query"),
         };
         let count = if self.dice.one_in(5) { 1 + self.dice.below(4) } else { 1 };
@@ -86,7 +86,7 @@ impl<'a> Author<'a> {
         let mut arguments = String::new();
         // A page goes one way.
         let away = if self.dice.one_in(3) { ["first", "after"] } else { ["last", "before"] };
-        let both = self.dice.one_in(30);
+        let both = self.dice.one_in(60);
         for argument in &field.arguments {
             if !both && away.contains(&argument.name.as_str()) {
                 continue;
@@ -94,10 +94,10 @@ impl<'a> Author<'a> {
             let by_id = field.arguments.iter().any(|argument| argument.name == "id");
             let left_out = match argument.name.as_str() {
                 "id" => self.dice.one_in(12),
-                "minPosition" | "asOf" | "after" | "before" => !self.dice.one_in(8),
+                "minPosition" | "asOf" | "after" | "before" => !self.dice.one_in(12),
                 "code" | "courseId" | "studentId" if by_id => !self.dice.one_in(12),
                 _ if argument.ty.nullable => !self.dice.one_in(3),
-                _ => self.dice.one_in(60),
+                _ => self.dice.one_in(200),
             };
             if left_out {
                 continue;
@@ -134,6 +134,10 @@ impl<'a> Author<'a> {
         let leaf = |field: &Field| !matches!(self.shape.kind(named(&field.ty)), Kind::Object(..));
         let mut choice: Vec<&Field> =
             fields.iter().filter(|field| depth < DEEP || leaf(field)).collect();
+        // Payloads have all reads in them, and all of their mistakes.
+        if !self.dice.one_in(6) {
+            choice.retain(|field| field.name != "query");
+        }
         self.dice.shuffle(&mut choice);
         let count = 1 + self.dice.index(5);
         for (number, field) in choice.into_iter().take(count).enumerate() {
@@ -169,12 +173,12 @@ impl<'a> Author<'a> {
                     let mut object = Map::new();
                     for member in fields {
                         let wanted = !member.ty.nullable || self.dice.one_in(3);
-                        if wanted && !self.dice.one_in(80) {
+                        if wanted && !self.dice.one_in(200) {
                             let value = self.value(&member.ty, &member.name, depth + 1);
                             object.insert(member.name.clone(), value);
                         }
                     }
-                    if self.dice.one_in(60) {
+                    if self.dice.one_in(150) {
                         object.insert("unheardOf".to_owned(), words::anything(self.dice));
                     }
                     Value::Object(object)

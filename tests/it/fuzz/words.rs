@@ -141,10 +141,10 @@ impl Memory {
 
     /// A value of a scalar for a field of this name: mostly one that makes sense there.
     pub(crate) fn scalar(&self, dice: &mut Dice, ty: &str, field: &str) -> Value {
-        if dice.one_in(80) {
+        if dice.one_in(200) {
             return anything(dice);
         }
-        let hostile = dice.one_in(8);
+        let hostile = dice.one_in(12);
         match (ty, hostile) {
             ("Boolean", _) => json!(dice.one_in(2)),
             ("Int", false) if field == "expectedVersion" => json!(1 + dice.below(4)),
