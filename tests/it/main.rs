@@ -26,6 +26,7 @@ mod http_limits;
 mod http_protocol;
 mod idempotency;
 mod identity;
+mod image;
 mod inbound;
 mod instance;
 mod intake;
