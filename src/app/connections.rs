@@ -29,7 +29,7 @@ const HEAD: usize = 128 * 1024;
 /// How connections are bounded.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimits {
-    /// The most that are open at once, WebSockets among them. Further ones wait for one that ends.
+    /// The most that are open at once, those of `WebSockets` among them. Further ones wait for one that ends.
     pub connections: usize,
     /// How long a client may take to send the head of its next request, and to take a part of an answer.
     pub patience: Duration,

@@ -369,7 +369,7 @@ async fn serve_http(
         asked.cancel();
         sleep(grace).await;
     };
-    let served = async {
+    let work = async {
         connections::serve(listener, router, limits, asked.clone()).await;
         // They outlive the requests that they come from.
         if let Some(sockets) = &sockets {
@@ -377,7 +377,7 @@ async fn serve_http(
         }
     };
     tokio::select! {
-        () = served => (),
+        () = work => (),
         () = ask => tracing::warn!("some requests were not finished in time"),
     }
     background.cancel();

@@ -1,7 +1,8 @@
 //! Hostile input: requests made up from the schema, with mutations and by all callers, most of them lawful and some not.
 //! Whatever comes, the answer is GraphQL, in time, without a fault of ours and without a word of the inside.
 //!
-//! `FUZZ_SEED` repeats a run: the same requests but for ids that the service made; `FUZZ_REQUESTS` says how many.
+//! `FUZZ_SEED` repeats a run: the same requests but for the ids, cursors and positions in them, which the service makes;
+//! `FUZZ_REQUESTS` says how many.
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
 mod document;
@@ -198,7 +199,7 @@ impl Fuzz {
                 assert!(error["extensions"]["correlationId"].is_string(), "{part}");
             }
         }
-        self.memory.learn(&answer, &mut self.dice);
+        self.memory.learn(&answer);
     }
 }
 

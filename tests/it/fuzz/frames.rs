@@ -104,7 +104,7 @@ impl Frames {
             let known = self.codes.iter().any(|known| known == code);
             assert!(known && code != "INTERNAL" && code != "TIMEOUT", "{message} to{said}");
         }
-        self.memory.learn(message, &mut self.dice);
+        self.memory.learn(message);
     }
 }
 

@@ -101,11 +101,13 @@ pub(crate) struct Memory {
     ids: BTreeMap<String, Vec<String>>,
     cursors: Vec<String>,
     positions: Vec<String>,
+    /// How many words have made room for newer ones.
+    replaced: usize,
 }
 
 impl Memory {
     /// Remembers ids, cursors and positions of an answer.
-    pub(crate) fn learn(&mut self, answer: &Value, dice: &mut Dice) {
+    pub(crate) fn learn(&mut self, answer: &Value) {
         match answer {
             Value::Object(members) => {
                 let kind = members.get("__typename").and_then(Value::as_str);
@@ -116,7 +118,7 @@ impl Memory {
                         ("position", _) => &mut self.positions,
                         ("errors", _) => continue,
                         _ => {
-                            self.learn(value, dice);
+                            self.learn(value);
                             continue;
                         }
                     };
@@ -124,12 +126,12 @@ impl Memory {
                     if words.len() < REMEMBERED {
                         words.push(word.to_owned());
                     } else if !words.iter().any(|known| known == word) {
-                        let at = dice.index(REMEMBERED);
-                        word.clone_into(&mut words[at]);
+                        word.clone_into(&mut words[self.replaced % REMEMBERED]);
+                        self.replaced += 1;
                     }
                 }
             }
-            Value::Array(entries) => entries.iter().for_each(|entry| self.learn(entry, dice)),
+            Value::Array(entries) => entries.iter().for_each(|entry| self.learn(entry)),
             _ => {}
         }
     }
@@ -183,7 +185,9 @@ impl Memory {
             "topic" => return one_of(dice, &["User-Creation", "Grading-Completed"]),
             _ => return one_of(dice, &["Rust", "Algebra", "Logic", "maths"]),
         };
-        if known.is_empty() { "c-1".to_owned() } else { known[dice.index(known.len())].clone() }
+        // Thrown also where there is no choice, so that the same seed goes on in the same way.
+        let thrown = dice.index(REMEMBERED);
+        if known.is_empty() { "c-1".to_owned() } else { known[thrown % known.len()].clone() }
     }
 }
 
