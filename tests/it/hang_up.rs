@@ -46,7 +46,8 @@ impl Client<'_> {
         let length = if within { self.dice.index(request.len()) } else { request.len() };
         let mut stream = TcpStream::connect(self.app.address).await.unwrap();
         stream.write_all(&request.as_bytes()[..length]).await.unwrap();
-        sleep(Duration::from_micros(u64::from(self.dice.below(12_000)))).await;
+        let longest = if self.dice.one_in(4) { 150_000 } else { 12_000 };
+        sleep(Duration::from_micros(u64::from(self.dice.below(longest)))).await;
         if self.dice.one_in(2) {
             stream.set_zero_linger().unwrap(); // a reset instead of a farewell
         }
@@ -154,5 +155,5 @@ async fn whoever_hangs_up_leaves_whole_commands_and_whoever_asks_again_finds_eac
         "{} cut: {done} were done all the same, {not_done} not yet or not at all",
         done + not_done
     );
-    assert!(done > 20 && not_done > 20, "the cuts are at the wrong moments");
+    assert!(done > 10 && not_done > 10, "the cuts are at the wrong moments");
 }

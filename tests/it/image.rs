@@ -179,7 +179,7 @@ async fn the_binary_serves_from_a_bare_read_only_tree_without_root_and_without_r
     let users = fs::read_to_string(format!("/proc/{pid}/uid_map")).unwrap();
     assert_eq!(users.split_whitespace().next(), Some("10001"), "{users}");
     let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
-    let tree = mounts.lines().filter(|line| line.split(' ').nth(4) == Some("/")).next_back();
+    let tree = mounts.lines().rfind(|line| line.split(' ').nth(4) == Some("/"));
     let rights = tree.and_then(|line| line.split(' ').nth(5)).unwrap_or_default();
     assert!(rights.split(',').any(|right| right == "ro"), "{mounts}");
     process.signal("TERM");

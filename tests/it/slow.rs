@@ -21,7 +21,7 @@ const HEAD: &str = "POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: applicati
 /// A process that has little patience, so that a test needs little, too.
 async fn hasty(connections: &str) -> (Settings, Process, String) {
     let settings = settings().await;
-    let settings = settings.with("HTTP_PATIENCE_MS", "1500").with("GRAPHQL_TIMEOUT_MS", "2000");
+    let settings = settings.with("HTTP_PATIENCE_MS", "1500").with("GRAPHQL_TIMEOUT_MS", "4000");
     let (settings, process, url) = serve(settings.with("HTTP_MAX_CONNECTIONS", connections)).await;
     (settings, process, url.replacen("http://", "", 1))
 }
@@ -119,11 +119,13 @@ async fn a_client_that_reads_nothing_is_let_go() {
 async fn there_are_so_many_connections_and_no_more_and_those_that_do_nothing_make_room() {
     let (_settings, mut process, address) = hasty("20").await;
     // The pool of `serve` may still hold one.
+    let began = Instant::now();
     let idle = join_all((0..40).map(|_| TcpStream::connect(&address))).await;
-    let (answer, took) = ask(&address).await;
+    let (answer, _) = ask(&address).await;
+    let took = began.elapsed();
     assert_eq!(answer.get("errors"), None, "{answer}");
     println!("behind 40 idle connections where 20 may be open: answered after {took:.1?}");
-    assert!(took > Duration::from_millis(1_000) && took < Duration::from_secs(30), "{took:?}");
+    assert!(took > Duration::from_millis(1_500) && took < Duration::from_secs(30), "{took:?}");
     drop(idle);
     assert_sound(&mut process);
 }
@@ -132,7 +134,7 @@ async fn there_are_so_many_connections_and_no_more_and_those_that_do_nothing_mak
 async fn send(address: &str, head: &str, chunks: impl Iterator<Item = Vec<u8>>) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let mut said = Vec::new();
-    let _ = timeout(PATIENCE, async {
+    let done = timeout(PATIENCE, async {
         if stream.write_all(head.as_bytes()).await.is_err() {
             return;
         }
@@ -143,8 +145,8 @@ async fn send(address: &str, head: &str, chunks: impl Iterator<Item = Vec<u8>>) 
         }
         let _ = stream.read_to_end(&mut said).await;
     })
-    .await
-    .expect("it hangs");
+    .await;
+    assert!(done.is_ok(), "it hangs");
     let said = String::from_utf8_lossy(&said).into_owned();
     said.lines().next().unwrap_or_default().to_owned()
 }
@@ -159,7 +161,8 @@ async fn however_large_and_nested_the_process_stays_small() {
         (head, body)
     };
     let query = |query: String| post(json!({ "query": query }).to_string());
-    let aliases = (0..4_000).map(|n| format!("a{n}:viewer{{id}}")).collect::<String>();
+    let aliases: Vec<_> = (0..4_000).map(|n| format!("a{n}:viewer{{id}}")).collect();
+    let aliases = aliases.concat();
     let one =
         json!({ "query": "{ courses(first: 100) { nodes { id modules { nodes { id } } } } }" });
     let kinds = [

@@ -116,6 +116,23 @@ async fn every_mutation_is_for_those_who_may_and_appends_nothing_for_others() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+#[tokio::test]
+async fn no_mutation_tells_of_a_course_that_the_caller_cannot_see() {
+    let app = support::app().await;
+    let draft = world(&app, Stage::Draft, "DRAFT").await;
+    let mut tried = 0;
+    for (name, input, expected) in WRITES {
+        if *expected != MANAGERS && *expected != TAKEN || *name == "enrollStudent" {
+            continue; // not of managers alone, or of those whom the README names as the exception
+        }
+        for caller in [SAM, TIM, BOB] {
+            assert_eq!(outcome(&app, caller, name, input(&draft)).await, HIDDEN, "{name} {caller}");
+            tried += 1;
+        }
+    }
+    assert!(tried >= 45, "{tried}");
+}
+
 /// What is read: a published course P with a module, a hidden one and sam's enrollment, and a draft D, both of ada.
 struct Shelf {
     published: World,

@@ -102,7 +102,7 @@ impl<'a> Author<'a> {
             if left_out {
                 continue;
             }
-            let value = self.value(&argument.ty, &argument.name, 0);
+            let value = self.value(&argument.ty, &argument.name);
             let _ = write!(arguments, " {}: ", argument.name);
             if self.dice.one_in(2) {
                 let name = format!("v{}", self.variables.len());
@@ -155,7 +155,7 @@ impl<'a> Author<'a> {
         out.push_str(" }");
     }
 
-    fn value(&mut self, ty: &Type, field: &str, depth: u32) -> Value {
+    fn value(&mut self, ty: &Type, field: &str) -> Value {
         if ty.nullable && self.dice.one_in(12) {
             return Value::Null;
         }
@@ -166,7 +166,7 @@ impl<'a> Author<'a> {
                     1 => 120,
                     _ => 1 + self.dice.below(3),
                 };
-                (0..count).map(|_| self.value(inner, field, depth)).collect()
+                (0..count).map(|_| self.value(inner, field)).collect()
             }
             BaseType::Named(name) => match self.shape.kind(name) {
                 Kind::Input(fields) => {
@@ -174,7 +174,7 @@ impl<'a> Author<'a> {
                     for member in fields {
                         let wanted = !member.ty.nullable || self.dice.one_in(3);
                         if wanted && !self.dice.one_in(200) {
-                            let value = self.value(&member.ty, &member.name, depth + 1);
+                            let value = self.value(&member.ty, &member.name);
                             object.insert(member.name.clone(), value);
                         }
                     }

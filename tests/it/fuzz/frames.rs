@@ -1,4 +1,4 @@
-//! The same over WebSockets: arbitrary messages and arbitrary bytes. Each is answered by the protocol or closed with one
+//! The same over `WebSockets`: arbitrary messages and arbitrary bytes. Each is answered by the protocol or closed with one
 //! of its codes.
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
@@ -21,7 +21,7 @@ use crate::socket_client::{PROTOCOL, Socket};
 
 const SOCKETS: u32 = 250;
 
-/// The codes that the README names, those of WebSockets themselves, and none at all.
+/// The codes that the README names, those of `WebSockets` themselves, and none at all.
 const CLOSES: [u16; 15] =
     [1000, 1001, 1002, 1003, 1005, 1006, 1007, 1009, 4400, 4401, 4403, 4406, 4408, 4409, 4429];
 
@@ -69,7 +69,7 @@ impl Frames {
             socket.init(token).await;
         }
         let mut said = String::new();
-        for _ in 0..1 + self.dice.below(8) {
+        for _ in 0..=self.dice.below(8) {
             let message = self.message();
             said = format!("{said}\n{message:.2000}");
             socket.send_raw(message).await;
@@ -111,7 +111,8 @@ impl Frames {
 #[tokio::test]
 async fn whatever_comes_over_a_socket_is_answered_or_closes_it_with_a_code_of_the_protocol() {
     let seed = dice::seed("FUZZ_SEED");
-    let (_settings, mut process, url) = serve(settings().await).await;
+    let patient = settings().await.with("COMMAND_TIMEOUT_MS", "60000");
+    let (_settings, mut process, url) = serve(patient.with("GRAPHQL_TIMEOUT_MS", "60000")).await;
     let shape = Shape::of_the_service();
     let codes = codes(&shape);
     let mut frames = Frames { shape, codes, memory: Memory::default(), dice: Dice::new(seed, 1) };
