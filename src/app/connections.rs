@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -46,15 +46,13 @@ pub(super) async fn serve(
     let open = TaskTracker::new();
     loop {
         let next = async {
-            let permit = free.clone().acquire_owned().await;
-            (permit, Listener::accept(&mut listener).await.0)
+            // Closed by nobody, so there is a place sooner or later.
+            let place = free.clone().acquire_owned().await.ok();
+            (place, Listener::accept(&mut listener).await.0)
         };
-        let Some((permit, stream)) = stop.run_until_cancelled(next).await else { break };
-        let connection = one(stream, router.clone(), limits.patience, stop.clone());
-        open.spawn(async move {
-            connection.await;
-            drop(permit);
-        });
+        let Some((place, stream)) = stop.run_until_cancelled(next).await else { break };
+        let stream = Patient { stream, patience: limits.patience, late: None, _place: place };
+        open.spawn(one(stream, router.clone(), stop.clone()));
     }
     drop(listener);
     open.close();
@@ -62,11 +60,12 @@ pub(super) async fn serve(
 }
 
 /// Serves one connection to its end.
-async fn one(stream: TcpStream, router: Router, patience: Duration, stop: CancellationToken) {
+async fn one(stream: Patient, router: Router, stop: CancellationToken) {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(HEAD);
-    let io = TokioIo::new(Patient { stream, patience, late: None });
-    let connection = http.serve_connection(io, TowerToHyperService::new(router)).with_upgrades();
+    http.timer(TokioTimer::new()).header_read_timeout(stream.patience).max_buf_size(HEAD);
+    let connection = http
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -87,6 +86,8 @@ struct Patient {
     patience: Duration,
     /// Runs while nothing can be sent.
     late: Option<Pin<Box<Sleep>>>,
+    /// Its place among those that may be open, which it keeps when it becomes a WebSocket.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Patient {

@@ -1,6 +1,7 @@
 //! Slow, large and many: what clients may cost a process in memory and time, read from the process itself.
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
+use std::pin::pin;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -11,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::fuzz::{assert_sound, memory_of, serve, settings};
 use crate::process::{PATIENCE, Process, Settings};
+use crate::socket_client::Socket;
 
 const MIB: u64 = 1024 * 1024;
 /// What all of this may make a process grow by.
@@ -127,6 +129,24 @@ async fn there_are_so_many_connections_and_no_more_and_those_that_do_nothing_mak
     println!("behind 40 idle connections where 20 may be open: answered after {took:.1?}");
     assert!(took > Duration::from_millis(1_500) && took < Duration::from_secs(30), "{took:?}");
     drop(idle);
+    assert_sound(&mut process);
+}
+
+#[tokio::test]
+async fn a_websocket_keeps_its_place_among_the_connections() {
+    let (_settings, mut process, address) = hasty("3").await;
+    // The pool of `serve` holds one until it is closed for doing nothing.
+    let url = format!("http://{address}");
+    let mut sockets = Vec::new();
+    for _ in 0..3 {
+        sockets.push(Socket::at(&url, "student:sam").await);
+    }
+    let mut asked = pin!(ask(&address));
+    let early = timeout(Duration::from_secs(2), asked.as_mut()).await;
+    assert!(early.is_err(), "three may be open, and this is a fourth");
+    sockets.pop();
+    let (answer, _) = timeout(PATIENCE, asked).await.expect("there is room now");
+    assert_eq!(answer.get("errors"), None, "{answer}");
     assert_sound(&mut process);
 }
 
