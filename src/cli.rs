@@ -44,7 +44,7 @@ enum Command {
     /// Applies the migrations.
     #[command(after_help = "Example:\n  DATABASE_URL=postgres://… course-service migrate")]
     Migrate,
-    /// Lists and rebuilds read models.
+    /// Lists, rebuilds, verifies and switches read models.
     #[command(after_help = "Example:\n  course-service projections rebuild courses_v2")]
     Projections(projections::Args),
     /// Prints the log, one JSON object a line.
@@ -68,7 +68,8 @@ enum Command {
     /// Goes on after the database was put back to an earlier point.
     #[command(after_help = "Example:\n  course-service restore resolve --dry-run")]
     Restore(restore::Args),
-    /// Holds the outgoing topics against the log: gaps, duplicates, order, versions, strays. Exit code 1 where they differ.
+    /// Looks at the log (gaps, chains of versions), and holds read models and outgoing topics against it (missing, doubled,
+    /// stray, out of order). Exit code 1 where anything differs.
     #[command(after_help = "Example:\n  course-service verify --json")]
     Verify(verify::Args),
     /// Prints the GraphQL schema.

@@ -6,6 +6,7 @@
 
 pub mod append;
 mod batch;
+pub mod check;
 pub mod dead_letters;
 pub mod followers;
 pub mod history;
@@ -18,6 +19,7 @@ pub mod parked;
 pub mod personal;
 pub mod position;
 pub mod proposal;
+pub mod replay;
 pub mod restore;
 pub mod stream;
 pub mod upcast;

@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use course_service::app::config::Config;
 use course_service::app::service::{self, Options, Roles, Running};
 use course_service::app::stand_in::{self, StandIn};
+use course_service::event_store::Position;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -95,8 +96,8 @@ impl Api {
         Ok(answer)
     }
 
-    /// Creates a course as an instructor.
-    pub(crate) async fn create(&self, code: &str) -> anyhow::Result<()> {
+    /// Creates a course as an instructor. Answers where the log ends with it.
+    pub(crate) async fn create(&self, code: &str) -> anyhow::Result<Position> {
         let query = "mutation($input: CreateCourseInput!) { createCourse(input: $input) { \
              course { id version } position userErrors { code } } }";
         let input = json!({
@@ -109,8 +110,7 @@ impl Api {
         let request = self.client.post(&self.url).bearer_auth("instructor:ada").json(&body);
         let answer: Value = request.send().await?.json().await?;
         let position = &answer["data"]["createCourse"]["position"];
-        position.as_str().with_context(|| format!("{answer}"))?;
-        Ok(())
+        Ok(position.as_str().with_context(|| format!("{answer}"))?.parse()?)
     }
 
     pub(crate) async fn stop(self) -> anyhow::Result<()> {

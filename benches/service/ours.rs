@@ -35,15 +35,6 @@ impl Ours {
         capacity: Option<i64>,
         publish: bool,
     ) -> anyhow::Result<CourseId> {
-        Ok(self.create_at(capacity, publish).await?.1)
-    }
-
-    /// The same, and where the log ends with it.
-    pub(crate) async fn create_at(
-        &self,
-        capacity: Option<i64>,
-        publish: bool,
-    ) -> anyhow::Result<(Position, CourseId)> {
         let id = CourseId::from_uuid(Uuid::now_v7());
         let course = NewCourse {
             id: id.clone(),
@@ -56,24 +47,25 @@ impl Ours {
             ..NewCourse::default()
         };
         let action = CourseAction::Create { course: Box::new(course), code_owner: None };
-        let position = self.course(&id, action).await?;
-        Ok((position, id))
+        self.course(&id, action).await?;
+        Ok(id)
     }
 
     pub(crate) async fn publish(&self, id: &CourseId) -> anyhow::Result<()> {
-        self.course(id, CourseAction::Publish).await.map(drop)
+        self.course(id, CourseAction::Publish).await
     }
 
     pub(crate) async fn add_module(&self, id: &CourseId, title: &str) -> anyhow::Result<()> {
         let (module_id, title) = (ModuleId::from_uuid(Uuid::now_v7()), title.to_owned());
         let action = CourseAction::AddModule { module_id, title, summary: None, position: None };
-        self.course(id, action).await.map(drop)
+        self.course(id, action).await
     }
 
-    async fn course(&self, id: &CourseId, action: CourseAction) -> anyhow::Result<Position> {
+    async fn course(&self, id: &CourseId, action: CourseAction) -> anyhow::Result<()> {
         let actor = Actor { id: user("ada")?, role: Role::Instructor };
         let command = CourseCommand { actor, expected_version: None, action };
-        Ok(self.commands.course(id.clone(), command, metadata("ada")).await?.position)
+        self.commands.course(id.clone(), command, metadata("ada")).await?;
+        Ok(())
     }
 
     pub(crate) async fn enroll(

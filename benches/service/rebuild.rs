@@ -36,39 +36,25 @@ pub(crate) async fn run(server: &Server, table: &mut Table) -> anyhow::Result<()
         let events = mix::fill(&database, size).await?;
         let api = Api::start(&database, 8).await?;
         api.caught_up().await?;
-        let (rate, peak, reads) = rebuilt(&api, events).await?;
+        let Rebuilt { filled, whole, peak, before, during } = rebuilt(&api, events).await?;
         memory.push(peak);
         api.stop().await?;
         server.drop("mix").await?;
-        let (mut ours, mut beside) = (Rates::default(), Rates::default());
-        ours.push(rate);
-        beside.push(Rate(vanilla_rates.last()));
+        let vanilla = vanilla_rates.last();
         eprintln!(
-            "  {size}: {:.0}/s with {peak:.0} MiB; vanilla {:.0}/s",
-            rate.0,
-            vanilla_rates.last()
+            "  {events}: filled at {:.0}/s, {:.0}/s with all, {peak:.0} MiB; vanilla {vanilla:.0}/s",
+            filled.0, whole.0
         );
-        let what = format!(
-            "all read models from {} events, verified and switched",
-            grouped(Rate::of(events, Duration::from_secs(1)).0)
-        );
+        let (mut ours, mut beside) = (Rates::default(), Rates::default());
+        ours.push(filled);
+        beside.push(Rate(vanilla));
+        let number = grouped(Rate::of(events, Duration::from_secs(1)).0);
+        let what = format!("all read models filled from {number} events, with indexes");
         table.rate(&what, &ours, ("QueryReplay with GenericQuery, one read model", &beside), 40.0);
-        if size == SIZES[SIZES.len() - 1] {
-            table.at_least(
-                "the same: events a second",
-                rate.0,
-                "50 pages of 20 courses a second are read meanwhile",
-                50_000.0,
-            );
-        }
-        let (before, during) = reads;
-        table.limit(
-            "the same: p99 of those reads",
-            during,
-            &format!("before: {before:.2} ms"),
-            1_000.0,
-            "ms",
-        );
+        let note = "50 pages of 20 courses a second are read meanwhile";
+        table.at_least("the same, compared and switched, too", whole.0, note, 50_000.0);
+        let before = format!("before: {before:.1} ms");
+        table.limit("the same: p99 of those reads", during, &before, 1_000.0, "ms");
     }
     let note = "VmHWM of the release binary, the largest of the three";
     let largest = memory.into_iter().fold(0.0, f64::max);
@@ -76,8 +62,19 @@ pub(crate) async fn run(server: &Server, table: &mut Table) -> anyhow::Result<()
     Ok(())
 }
 
-/// The rate, the most memory in MiB, and the p99 of reads before and meanwhile in ms.
-async fn rebuilt(api: &Api, events: usize) -> anyhow::Result<(Rate, f64, (f64, f64))> {
+/// What a rebuild came to.
+struct Rebuilt {
+    filled: Rate,
+    /// From the start of the process to its end: filled, compared with a fresh fold, switched.
+    whole: Rate,
+    /// In MiB.
+    peak: f64,
+    /// The 99th percentiles of reads, in ms.
+    before: f64,
+    during: f64,
+}
+
+async fn rebuilt(api: &Api, events: usize) -> anyhow::Result<Rebuilt> {
     let done = Arc::new(AtomicBool::new(false));
     let before = {
         let quiet = Arc::new(AtomicBool::new(false));
@@ -93,8 +90,8 @@ async fn rebuilt(api: &Api, events: usize) -> anyhow::Result<(Rate, f64, (f64, f
         let mut child = Command::new(env!("CARGO_BIN_EXE_course-service"))
             .args(["projections", "rebuild", "all"])
             .env("DATABASE_URL", api.database())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()?;
         let pid = child.id().context("it has ended")?;
@@ -109,14 +106,16 @@ async fn rebuilt(api: &Api, events: usize) -> anyhow::Result<(Rate, f64, (f64, f
         };
         let took = clock.elapsed();
         done.store(true, Ordering::Relaxed);
-        if !status.success() {
-            let said = child.wait_with_output().await?.stderr;
-            anyhow::bail!("{}", String::from_utf8_lossy(&said));
-        }
-        anyhow::Ok((Rate::of(events, took), peak))
+        ensure!(status.success(), "the rebuild failed: {status}");
+        // `courses_v2: rebuilt from 1012360 events in 7.9 s, …`
+        let said = String::from_utf8(child.wait_with_output().await?.stdout)?;
+        let seconds = said.split(" events in ").nth(1).and_then(|rest| rest.split(" s,").next());
+        let seconds: f64 = seconds.with_context(|| said.clone())?.parse()?;
+        let filled = Rate::of(events, Duration::from_secs_f64(seconds));
+        anyhow::Ok((filled, Rate::of(events, took), peak))
     };
-    let ((rate, peak), during) = tokio::try_join!(building, reads(api, &done))?;
-    Ok((rate, peak, (before, during)))
+    let ((filled, whole, peak), during) = tokio::try_join!(building, reads(api, &done))?;
+    Ok(Rebuilt { filled, whole, peak, before, during })
 }
 
 /// Reads pages until it is `done`; the 99th percentile in ms. An error ends the benchmark.

@@ -40,7 +40,7 @@ async fn through(api: &Arc<Api>, time: Duration) -> anyhow::Result<Rate> {
     let api = api.clone();
     let step = move |_, _| {
         let api = api.clone();
-        async move { api.create(&Uuid::new_v4().to_string()).await }
+        async move { api.create(&Uuid::new_v4().to_string()).await.map(drop) }
     };
     for_a_while(IN_FLIGHT, time, step).await
 }

@@ -16,11 +16,15 @@ const ACQUIRE: Duration = Duration::from_secs(3);
 /// # Errors
 /// When the URL does not parse.
 pub fn pool(url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
-    let options = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE);
-    Ok(options.connect_lazy_with(connect_options(url)?))
+    Ok(pool_options(connections).connect_lazy_with(connect_options(url)?))
 }
 
-/// A pool for a command of an operator, who hears at once and why where the database cannot be reached.
+fn pool_options(connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE)
+}
+
+/// A pool for a command of an operator, who hears at once and why where the database cannot be reached, and nothing of
+/// statements that take their time: it may be a long command.
 ///
 /// # Errors
 /// When the URL does not parse or nobody lets us in.
@@ -32,7 +36,8 @@ pub async fn reached(url: &str, connections: u32) -> anyhow::Result<PgPool> {
     let answer = timeout(ACQUIRE, connect).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
     answer
         .context("the database cannot be reached: is Postgres running, and DATABASE_URL right?")?;
-    Ok(pool(url, connections)?)
+    let options = connect_options(url)?.disable_statement_logging();
+    Ok(pool_options(connections).connect_lazy_with(options))
 }
 
 /// A pool for the appender alone. It does not test its connection before use: the append is sent again anyway.

@@ -1,4 +1,9 @@
 //! What `/readyz` says: one entry a part, and whether the API of this process can do its work.
+//!
+//! ## Decision
+//! A process whose release brings a read model of a new shape is not ready before that has once been at the end of the
+//! log: an update that waits for readiness leaves the callers with the old release until then. Later it may lag or
+//! stand still, which is "degraded": what it shows was true.
 
 use std::time::Duration;
 
@@ -20,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct Health {
     pub(super) pool: PgPool,
     pub(super) migrated: watch::Receiver<bool>,
+    /// Whether this process answers queries.
+    pub(super) api: bool,
     pub(super) checkpoints: Checkpoints,
     pub(super) projections: Vec<Runner>,
     pub(super) bridge: Option<watch::Receiver<BridgeStatus>>,
@@ -29,7 +36,7 @@ pub(super) struct Health {
 
 /// How the process is.
 pub(super) struct Readiness {
-    /// Whether the API can work: the database answers and is migrated.
+    /// Whether the API can work: the database answers and is migrated, and the read models have been built.
     pub(super) ready: bool,
     /// The whole report.
     pub(super) report: Value,
@@ -43,6 +50,17 @@ impl Health {
         parts.insert("database".to_owned(), part(database, "does not answer"));
         let migrated = *self.migrated.borrow();
         parts.insert("migrations".to_owned(), part(migrated, "not applied yet"));
+        let unbuilt = timeout(PATIENCE, self.checkpoints.unbuilt()).await;
+        let unbuilt = unbuilt.ok().and_then(Result::ok);
+        let report = match &unbuilt {
+            Some(none) if none.is_empty() => json!({ "status": "ok" }),
+            Some(names) => {
+                let why = format!("being built for the first time: {}", names.join(", "));
+                json!({ "status": "starting", "why": why })
+            }
+            None => part(false, "not known"),
+        };
+        parts.insert("readModels".to_owned(), report);
         let mut degraded = false;
         for runner in &self.projections {
             let report = match runner.health() {
@@ -87,7 +105,8 @@ impl Health {
             };
             parts.insert("unpark".to_owned(), report);
         }
-        let ready = database && migrated;
+        let built = unbuilt.is_some_and(|names| names.is_empty());
+        let ready = database && migrated && (built || !self.api);
         let status = match (ready, degraded) {
             (false, _) => "unavailable",
             (true, true) => "degraded",

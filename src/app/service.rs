@@ -188,8 +188,7 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Running>
             tasks.spawn("projection", runner.run(pool.clone(), wake, background.clone()));
         }
     }
-    let instance = Uuid::now_v7();
-    let mut bridge_status = None;
+    let (instance, mut bridge_status) = (Uuid::now_v7(), None);
     if roles.bridge {
         let bridge = Bridge::new(pool.clone(), head.subscribe(), bridge_config(config, instance)?);
         bridge_status = Some(bridge.status());
@@ -236,6 +235,7 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Running>
     let health = Health {
         pool: pool.clone(),
         migrated,
+        api: roles.api,
         checkpoints,
         projections: runners,
         bridge: bridge_status,
@@ -243,8 +243,7 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Running>
         topic_prefix: config.kafka.topic_prefix.clone(),
     };
     let router = http::router(health, metrics, api);
-    let grace = config.shutdown_grace;
-    let mut tasks = tasks.tasks;
+    let (grace, mut tasks) = (config.shutdown_grace, tasks.tasks);
     let server = Server { listener, router, limits: config.connection_limits, sockets };
     tasks.spawn("http", serve_http(server, stop.clone(), background, grace));
     tracing::info!(%address, ?roles, "listening");

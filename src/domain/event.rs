@@ -22,6 +22,9 @@ pub enum StreamType {
 }
 
 impl StreamType {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Course, Self::Seats, Self::Enrollment, Self::User];
+
     /// The stored name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -34,8 +37,7 @@ impl StreamType {
 
     /// The kind with this stored name.
     pub fn parse(name: &str) -> Option<Self> {
-        let all = [Self::Course, Self::Seats, Self::Enrollment, Self::User];
-        all.into_iter().find(|t| t.as_str() == name)
+        Self::ALL.into_iter().find(|t| t.as_str() == name)
     }
 }
 
@@ -92,6 +94,16 @@ impl Event {
             Self::Enrollment(event) => serde_json::to_string(event),
             Self::User(event) => serde_json::to_string(event),
         }
+    }
+
+    /// Reads the text of a stored payload of the newest version.
+    pub fn from_text(stream: StreamType, payload: &str) -> serde_json::Result<Self> {
+        Ok(match stream {
+            StreamType::Course => Self::Course(serde_json::from_str(payload)?),
+            StreamType::Seats => Self::Seats(serde_json::from_str(payload)?),
+            StreamType::Enrollment => Self::Enrollment(serde_json::from_str(payload)?),
+            StreamType::User => Self::User(serde_json::from_str(payload)?),
+        })
     }
 
     /// Reads a stored payload of the newest version.

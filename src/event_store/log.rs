@@ -4,13 +4,15 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use cqrs_es::persist::SerializedEvent;
+use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
+use sqlx::types::Json;
 use sqlx::{PgExecutor, Row};
 use uuid::Uuid;
 
 use super::position::Position;
 use super::proposal::{Metadata, StreamId};
-use super::upcast::upcast;
+use super::upcast::{is_newest, upcast};
 use crate::domain::{CourseId, Event, StreamType};
 
 /// An event with its place in the log.
@@ -66,6 +68,10 @@ impl ReadError {
 
 pub(super) const COLUMNS: &str = "aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, \
      position, epoch, recorded_at, event_id, command_id, last_of_command, course_id";
+
+/// What [`decode_for_rows`] reads, but for the payload.
+pub(super) const FOR_ROWS: &str = "aggregate_type, aggregate_id, sequence, event_type, event_version, position, epoch, \
+     recorded_at, event_id, command_id, last_of_command, course_id";
 
 /// At most `limit` events behind `after`, in order, never a part of a command. `limit` must be at least the largest
 /// command, of which the promotions are bounded (see `domain::values::MAX_PROMOTIONS`).
@@ -208,26 +214,39 @@ fn whole_commands(events: &mut Vec<Recorded>) {
 }
 
 pub(super) fn decode(row: &PgRow) -> Result<Recorded, ReadError> {
-    let kind: String = row.try_get("aggregate_type")?;
+    let metadata: serde_json::Value = row.try_get("metadata")?;
+    Ok(Recorded { metadata: Metadata::from_json(&metadata), ..decode_for_rows(row)? })
+}
+
+/// Without who caused it, which no read model shows.
+pub(super) fn decode_for_rows(row: &PgRow) -> Result<Recorded, ReadError> {
+    let kind: &str = row.try_get("aggregate_type")?;
     let id: &str = row.try_get("aggregate_id")?;
     let sequence: i64 = row.try_get("sequence")?;
     let position: i64 = row.try_get("position")?;
-    let metadata: serde_json::Value = row.try_get("metadata")?;
-    let event_type: String = row.try_get("event_type")?;
+    let event_type: &str = row.try_get("event_type")?;
+    let version: &str = row.try_get("event_version")?;
     let undecodable =
-        |source| ReadError::Undecodable { position, kind: event_type.clone(), source };
-    let stream_type = StreamType::parse(&kind).ok_or_else(|| {
+        |source| ReadError::Undecodable { position, kind: event_type.to_owned(), source };
+    let stream_type = StreamType::parse(kind).ok_or_else(|| {
         undecodable(serde::de::Error::custom(format!("unknown stream type {kind}")))
     })?;
-    let stored = upcast(SerializedEvent::new(
-        id.to_owned(),
-        usize::try_from(sequence).unwrap_or_default(),
-        kind,
-        event_type.clone(),
-        row.try_get("event_version")?,
-        row.try_get("payload")?,
-        serde_json::Value::Null,
-    ));
+    let event = if is_newest(event_type, version) {
+        // Most of the log: read at once, without a tree of values in between.
+        let payload: Json<&RawValue> = row.try_get("payload")?;
+        Event::from_text(stream_type, payload.0.get())
+    } else {
+        let stored = upcast(SerializedEvent::new(
+            id.to_owned(),
+            usize::try_from(sequence).unwrap_or_default(),
+            kind.to_owned(),
+            event_type.to_owned(),
+            version.to_owned(),
+            row.try_get("payload")?,
+            serde_json::Value::Null,
+        ));
+        Event::from_json(stream_type, stored.payload)
+    };
     let course: Option<&str> = row.try_get("course_id")?;
     let course = course.map(|course| CourseId::parse(course, "course_id"));
     Ok(Recorded {
@@ -236,10 +255,10 @@ pub(super) fn decode(row: &PgRow) -> Result<Recorded, ReadError> {
         event_id: row.try_get("event_id")?,
         command_id: row.try_get("command_id")?,
         last_of_command: row.try_get("last_of_command")?,
-        stream: StreamId::new(stream_type, &stored.aggregate_id),
+        stream: StreamId::new(stream_type, id),
         sequence: u64::try_from(sequence).unwrap_or_default(),
         course: course.transpose().map_err(|e| undecodable(serde::de::Error::custom(e)))?,
-        metadata: Metadata::from_json(&metadata),
-        event: Event::from_json(stream_type, stored.payload).map_err(undecodable)?,
+        metadata: Metadata::default(),
+        event: event.map_err(undecodable)?,
     })
 }

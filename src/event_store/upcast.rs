@@ -15,6 +15,11 @@ pub fn upcast(event: SerializedEvent) -> SerializedEvent {
     upcast_by(upcasters(), event)
 }
 
+/// Whether there is nothing to do for an event of this type and version.
+pub(super) fn is_newest(event_type: &str, version: &str) -> bool {
+    !upcasters().iter().any(|upcaster| upcaster.can_upcast(event_type, version))
+}
+
 fn upcast_by(upcasters: &[Box<dyn EventUpcaster>], event: SerializedEvent) -> SerializedEvent {
     upcasters.iter().fold(event, |event, upcaster| {
         if upcaster.can_upcast(&event.event_type, &event.event_version) {

@@ -122,6 +122,18 @@ pub(super) fn metadata(ctx: &Context<'_>, actor: &Actor) -> Metadata {
     }
 }
 
+/// Refuses to read models that are built for the first time: what they show so far was never true.
+pub(super) async fn built(ctx: &Context<'_>) -> Result<()> {
+    let unbuilt = ctx.data::<Checkpoints>()?.unbuilt().await;
+    if unbuilt.map_err(|error| read_failed(&error))?.is_empty() {
+        return Ok(());
+    }
+    Err(failure(
+        ErrorCode::ProjectionLagging,
+        "a read model of this release is being built; try again later",
+    ))
+}
+
 /// Waits, bounded, until the read models have seen a position.
 pub(super) async fn settle(ctx: &Context<'_>, position: Position) -> Result<()> {
     let checkpoints = ctx.data::<Checkpoints>()?;

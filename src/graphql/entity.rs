@@ -3,7 +3,7 @@
 use async_graphql::{Context, ID, Object, Result};
 
 use super::assessment::{Assessment, referenced_assessment};
-use super::context::caller;
+use super::context::{built, caller};
 use super::course::{Course, visible_course};
 use super::enrollment::{Enrollment, visible_enrollment};
 use super::module::{Module, visible_module};
@@ -20,24 +20,28 @@ impl Entities {
     #[graphql(entity)]
     async fn course(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Course>> {
         caller(ctx)?;
+        built(ctx).await?;
         visible_course(ctx, &id).await
     }
 
     #[graphql(entity)]
     async fn module(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Module>> {
         caller(ctx)?;
+        built(ctx).await?;
         visible_module(ctx, &id).await
     }
 
     #[graphql(entity)]
     async fn module_item(&self, ctx: &Context<'_>, id: ID) -> Result<Option<ModuleItem>> {
         caller(ctx)?;
+        built(ctx).await?;
         visible_item(ctx, &id).await
     }
 
     #[graphql(entity)]
     async fn enrollment(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Enrollment>> {
         caller(ctx)?;
+        built(ctx).await?;
         match EnrollmentId::parse(&id, "id") {
             Ok(id) => visible_enrollment(ctx, &id).await,
             Err(_) => Ok(None),
@@ -48,6 +52,7 @@ impl Entities {
     #[graphql(entity)]
     async fn assessment(&self, ctx: &Context<'_>, id: ID) -> Result<Assessment> {
         caller(ctx)?;
+        built(ctx).await?;
         referenced_assessment(ctx, &id).await
     }
 

@@ -6,7 +6,7 @@ use futures::future::try_join_all;
 use sqlx::PgPool;
 
 use super::connection::Arguments;
-use super::context::{caller, settle, sight};
+use super::context::{built, caller, settle, sight};
 use super::course::{
     Course, CourseConnection, CourseFilter, CourseOrder, course_list, page_of_courses, past_course,
     search_list, visible_course,
@@ -48,7 +48,8 @@ pub(super) struct Reads {
 }
 
 impl Reads {
-    /// Refuses a caller whose token leads to nobody, then waits until the read models are far enough.
+    /// Refuses a caller whose token leads to nobody, and everybody while a read model is first built; then waits until
+    /// the read models are far enough.
     async fn ready(&self, ctx: &Context<'_>, min_position: Option<&str>) -> Result<()> {
         caller(ctx)?;
         let wanted = min_position.map(str::parse::<Position>).transpose().map_err(|_| {
@@ -57,6 +58,7 @@ impl Reads {
                 "minPosition is not a position that this service gave out",
             )
         })?;
+        built(ctx).await?;
         for position in self.since.into_iter().chain(wanted) {
             settle(ctx, position).await?;
         }

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, PgPool};
 
 use super::Projection;
-use crate::domain::Event;
 use crate::domain::course::CourseEvent;
+use crate::domain::{Event, StreamType};
 use crate::event_store::Recorded;
 
 /// The view. Nothing else names it.
@@ -34,6 +34,7 @@ pub struct Assessments;
 
 impl Projection for Assessments {
     const NAME: &'static str = VIEW;
+    const KINDS: &'static [StreamType] = &[StreamType::Course];
     /// The assessments of a course, by id.
     type Rows = BTreeMap<String, AssessmentRow>;
 

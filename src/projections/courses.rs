@@ -11,7 +11,7 @@ pub use self::list::{CourseFilter, CourseList, CourseSort, Found};
 use super::Projection;
 use crate::domain::course::{CourseEvent, CourseStatus};
 use crate::domain::seats::SeatsEvent;
-use crate::domain::{Event, UserId};
+use crate::domain::{Event, StreamType, UserId};
 use crate::event_store::Recorded;
 
 /// The view. Nothing else names it.
@@ -67,6 +67,7 @@ impl Folded {
 
 impl Projection for Courses {
     const NAME: &'static str = VIEW;
+    const KINDS: &'static [StreamType] = &[StreamType::Course, StreamType::Seats];
     type Rows = Folded;
 
     fn key(event: &Recorded) -> Option<&str> {

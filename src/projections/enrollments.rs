@@ -12,8 +12,8 @@ use sqlx::{FromRow, PgConnection, PgPool};
 pub use self::list::{EnrollmentFilter, EnrollmentList, Owner, Whose};
 pub use self::results::{AssessmentResult, Results};
 use super::Projection;
-use crate::domain::Event;
 use crate::domain::enrollment::{EnrollmentEvent, EnrollmentStatus, Via};
+use crate::domain::{Event, StreamType};
 use crate::event_store::Recorded;
 
 /// The view. Nothing else names it.
@@ -47,6 +47,7 @@ pub struct Enrollments;
 
 impl Projection for Enrollments {
     const NAME: &'static str = VIEW;
+    const KINDS: &'static [StreamType] = &[StreamType::Enrollment];
     type Rows = Option<EnrollmentRow>;
 
     fn key(event: &Recorded) -> Option<&str> {

@@ -9,7 +9,7 @@ use super::Projection;
 use super::fold::place;
 use crate::domain::course::{CourseEvent, PublicationState};
 use crate::domain::report::VideoResult;
-use crate::domain::{Event, ItemId};
+use crate::domain::{Event, ItemId, StreamType};
 use crate::event_store::Recorded;
 
 /// The view. Nothing else names it.
@@ -39,6 +39,7 @@ pub struct ModuleItems;
 
 impl Projection for ModuleItems {
     const NAME: &'static str = VIEW;
+    const KINDS: &'static [StreamType] = &[StreamType::Course];
     type Rows = Vec<ItemRow>;
 
     fn key(event: &Recorded) -> Option<&str> {

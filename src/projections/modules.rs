@@ -7,8 +7,8 @@ use sqlx::{FromRow, PgConnection, PgPool};
 
 use super::Projection;
 use super::fold::place;
-use crate::domain::Event;
 use crate::domain::course::{CourseEvent, PublicationState};
+use crate::domain::{Event, StreamType};
 use crate::event_store::Recorded;
 
 /// The view. Nothing else names it.
@@ -33,6 +33,7 @@ pub struct Modules;
 
 impl Projection for Modules {
     const NAME: &'static str = VIEW;
+    const KINDS: &'static [StreamType] = &[StreamType::Course];
     type Rows = Vec<ModuleRow>;
 
     fn key(event: &Recorded) -> Option<&str> {

@@ -1,18 +1,20 @@
 //! Driving a projection: lock the checkpoint, read the log, fold, write, move the checkpoint, commit.
+//!
+//! Where the database refuses the rows of a batch, the same events are tried command by command, so that what can be
+//! applied is, and the one that cannot is named.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use sqlx::{PgPool, Row};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::Checkpoints;
-use super::fold::{move_checkpoint, table, write};
-use super::{Projection, ProjectionError, rebuild};
-use crate::event_store::log::{self, ReadError};
+use super::fold::{move_checkpoint, table};
+use super::{ProjectionError, ReadModel};
+use crate::event_store::append::is_transient;
+use crate::event_store::replay::read_window;
 use crate::event_store::wake::Wake;
 
 /// The most events of one transaction; more than the largest command.
@@ -28,35 +30,27 @@ pub enum Health {
     Stopped(String),
 }
 
-type Step = fn(PgPool) -> BoxFuture<'static, Result<usize, ProjectionError>>;
-type Rebuild = fn(
-    PgPool,
-    Arc<dyn Fn(i64, i64) + Send + Sync>,
-) -> BoxFuture<'static, Result<i64, ProjectionError>>;
+/// How much of the log a step takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Portion {
+    Batch,
+    Command,
+}
 
 /// Drives one projection.
 #[derive(Clone)]
 pub struct Runner {
     /// Its name and shape.
     pub name: &'static str,
+    model: &'static ReadModel,
     checkpoints: Checkpoints,
     health: watch::Sender<Health>,
-    step: Step,
-    rebuild: Rebuild,
 }
 
 impl Runner {
-    /// The runner of `P`.
-    pub(super) fn of<P: Projection>(checkpoints: &Checkpoints) -> Self {
-        Self {
-            name: P::NAME,
-            checkpoints: checkpoints.clone(),
-            health: watch::Sender::new(Health::Running),
-            step: |pool| Box::pin(async move { step::<P>(&pool).await }),
-            rebuild: |pool, report| {
-                Box::pin(async move { rebuild::rebuild::<P>(&pool, &*report).await })
-            },
-        }
+    pub(super) fn of(model: &'static ReadModel, checkpoints: &Checkpoints) -> Self {
+        let health = watch::Sender::new(Health::Running);
+        Self { name: model.name, model, checkpoints: checkpoints.clone(), health }
     }
 
     /// Whether it does its work.
@@ -64,43 +58,40 @@ impl Runner {
         self.health.borrow().clone()
     }
 
-    /// Projects one batch in one transaction. 0: caught up, or another instance is at it.
-    pub async fn step(&self, pool: &PgPool) -> Result<usize, ProjectionError> {
-        let events = (self.step)(pool.clone()).await?;
+    /// Projects one batch in one transaction, and says by how many events the checkpoint moved. 0: caught up, or another
+    /// instance is at it.
+    pub async fn step(&self, pool: &PgPool) -> Result<i64, ProjectionError> {
+        self.take(pool, Portion::Batch).await
+    }
+
+    async fn take(&self, pool: &PgPool, portion: Portion) -> Result<i64, ProjectionError> {
+        let events = step(pool, self.model, portion).await?;
         if events > 0 {
             self.checkpoints.moved();
         }
         Ok(events)
     }
 
-    /// Builds the table again from the whole log, in one transaction: readers see the old rows until it commits.
-    /// `report` hears (events done, events in the log). Returns the number of events.
-    pub async fn rebuild(
-        &self,
-        pool: &PgPool,
-        report: Arc<dyn Fn(i64, i64) + Send + Sync>,
-    ) -> Result<i64, ProjectionError> {
-        (self.rebuild)(pool.clone(), report).await
-    }
-
     /// Projects until `stop`. What cannot be applied is never skipped: it is tried again, and said.
     pub async fn run(self, pool: PgPool, mut wake: Wake, stop: CancellationToken) {
         let mut pause = Duration::from_millis(100);
+        let mut one_by_one = 0;
         while !stop.is_cancelled() {
-            match self.step(&pool).await {
+            let portion = if one_by_one > 0 { Portion::Command } else { Portion::Batch };
+            match self.take(&pool, portion).await {
                 Ok(events) => {
-                    self.health.send_if_modified(|health| {
-                        let stopped = *health != Health::Running;
-                        if stopped {
-                            tracing::info!(projection = self.name, "the projection goes on");
-                        }
-                        *health = Health::Running;
-                        stopped
-                    });
+                    self.goes_on();
                     pause = Duration::from_millis(100);
+                    one_by_one = (one_by_one - events).max(0);
                     if events == 0 {
+                        one_by_one = 0;
                         let _ = stop.run_until_cancelled(wake.wait()).await;
                     }
+                }
+                Err(ProjectionError::Database(error))
+                    if portion == Portion::Batch && !is_transient(&error) =>
+                {
+                    one_by_one = BATCH;
                 }
                 Err(error) => {
                     self.stopped(&error);
@@ -111,9 +102,21 @@ impl Runner {
         }
     }
 
+    fn goes_on(&self) {
+        self.health.send_if_modified(|health| {
+            let stopped = *health != Health::Running;
+            if stopped {
+                tracing::info!(projection = self.name, "the projection goes on");
+            }
+            *health = Health::Running;
+            stopped
+        });
+    }
+
     fn stopped(&self, error: &ProjectionError) {
         let why = match error {
-            ProjectionError::Log(error @ ReadError::Undecodable { .. }) => error.to_string(),
+            ProjectionError::Log(error) => error.to_string(),
+            ProjectionError::Refused { source, .. } => format!("{error}: {source}"),
             other => other.to_string(),
         };
         let news = self.health.send_if_modified(|health| {
@@ -133,14 +136,19 @@ impl Runner {
     }
 }
 
-async fn step<P: Projection>(pool: &PgPool) -> Result<usize, ProjectionError> {
-    let behind: Option<bool> = sqlx::query_scalar(
-        "SELECT p.position < h.position FROM projections p CROSS JOIN log_head h WHERE p.name = $1",
+async fn step(pool: &PgPool, model: &ReadModel, portion: Portion) -> Result<i64, ProjectionError> {
+    let row = sqlx::query(
+        "SELECT p.position < h.position AS behind, p.built_at IS NULL AS new \
+         FROM projections p CROSS JOIN log_head h WHERE p.name = $1",
     )
-    .bind(P::NAME)
+    .bind(model.name)
     .fetch_optional(pool)
-    .await?;
-    if !behind.ok_or(ProjectionError::NoCheckpoint(P::NAME))? {
+    .await?
+    .ok_or(ProjectionError::NoCheckpoint(model.name))?;
+    if !row.try_get::<bool, _>("behind")? {
+        if row.try_get("new")? {
+            built(pool, model.name).await?;
+        }
         return Ok(0);
     }
     let mut transaction = pool.begin().await?;
@@ -151,15 +159,34 @@ async fn step<P: Projection>(pool: &PgPool) -> Result<usize, ProjectionError> {
     let locked = sqlx::query(
         "SELECT generation, position FROM projections WHERE name = $1 FOR UPDATE SKIP LOCKED",
     )
-    .bind(P::NAME)
+    .bind(model.name)
     .fetch_optional(&mut *transaction)
     .await?;
     let Some(checkpoint) = locked else { return Ok(0) };
     let (generation, after) = (checkpoint.try_get("generation")?, checkpoint.try_get("position")?);
-    let events = log::read_after(&mut *transaction, after, BATCH).await?;
-    let Some(last) = events.last() else { return Ok(0) };
-    write::<P>(&mut transaction, &table(P::NAME, generation), &events).await?;
-    move_checkpoint(&mut transaction, P::NAME, last.position).await?;
+    let mut window = read_window(&mut *transaction, after, BATCH, model.kinds).await?;
+    if portion == Portion::Command {
+        window.first_command();
+    }
+    let Some(end) = window.end() else { return Ok(0) };
+    let table = table(model.name, generation);
+    let written = (model.write)(&mut transaction, &table, &window.events).await;
+    written.map_err(|source| match portion {
+        Portion::Command if !is_transient(&source) => {
+            ProjectionError::Refused { position: end.number, source }
+        }
+        _ => ProjectionError::Database(source),
+    })?;
+    move_checkpoint(&mut transaction, model.name, end).await?;
     transaction.commit().await?;
-    Ok(events.len())
+    Ok(end.number - after)
+}
+
+/// The read model has been at the end of the log: from now on it is read.
+async fn built(pool: &PgPool, name: &str) -> sqlx::Result<()> {
+    let built =
+        "UPDATE projections SET built_at = clock_timestamp() WHERE name = $1 AND built_at IS NULL";
+    sqlx::query(built).bind(name).execute(pool).await?;
+    tracing::info!(projection = name, "the read model {name} has reached the end of the log");
+    Ok(())
 }

@@ -8,7 +8,7 @@ use sqlx::{FromRow, PgConnection, PgPool};
 use super::Projection;
 use crate::domain::report::Personal;
 use crate::domain::user::{Sealed, UserEvent};
-use crate::domain::{Event, UserId};
+use crate::domain::{Event, StreamType, UserId};
 use crate::event_store::Recorded;
 use crate::event_store::personal::{PersonalField, SubjectKey};
 
@@ -30,6 +30,7 @@ pub struct Users;
 
 impl Projection for Users {
     const NAME: &'static str = VIEW;
+    const KINDS: &'static [StreamType] = &[StreamType::User];
     type Rows = Option<UserRow>;
 
     fn key(event: &Recorded) -> Option<&str> {

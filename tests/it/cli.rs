@@ -111,6 +111,11 @@ async fn wrong_usage_is_exit_code_2() {
         &["bridge", "resume"],
         &["bridge", "resume", "--from", "yesterday"],
         &["projections", "rebuild"],
+        &["projections", "rebuild", "all", "--dry-run", "--no-switch"],
+        &["projections", "rebuild", "all", "--workers", "0"],
+        &["projections", "verify"],
+        &["projections", "switch"],
+        &["projections", "rollback"],
         &["dev", "--ephemeral", "--data-dir", "x"],
     ] {
         assert_usage(&run(arguments, &[]).await, &["--help"]);
@@ -263,9 +268,43 @@ async fn read_models_are_listed_and_rebuilt() {
     assert_eq!(rebuilt.code, Some(0), "{rebuilt:?}");
     assert!(rebuilt.stdout.contains("courses_v2: rebuilt from"), "{rebuilt:?}");
     assert!(rebuilt.stdout.contains("modules_v2: rebuilt from"), "{rebuilt:?}");
-    let title: String =
-        sqlx::query_scalar("SELECT title FROM courses_v2").fetch_one(&pool).await.unwrap();
-    assert_eq!(title, "LISTED");
+    let lines: Vec<&str> = rebuilt.stderr.lines().collect();
+    assert!(lines.iter().any(|line| line.starts_with("filling: ") && line.ends_with("s left")));
+    assert!(lines.iter().any(|line| line.starts_with("verifying: ")), "{rebuilt:?}");
+    assert!(!rebuilt.stderr.contains('\r'), "no bar where nobody looks: {rebuilt:?}");
+    let title = async || {
+        let title = "SELECT title FROM courses_v2";
+        sqlx::query_scalar::<_, String>(title).fetch_one(&pool).await.unwrap()
+    };
+    assert_eq!(title().await, "LISTED");
+    let projections = async |arguments: &[&str]| {
+        let done = settings.run(&[&["projections"], arguments].concat()).await;
+        assert_eq!(done.code, Some(0), "{done:?}");
+        done.stdout
+    };
+    let list = projections(&["list"]).await;
+    assert!(list.contains("1 at") && list.contains("previous"), "{list}");
+    projections(&["rollback", "courses_v2"]).await;
+    assert_eq!(title().await, "wrong");
+    projections(&["switch", "courses_v2"]).await;
+    assert_eq!(title().await, "LISTED");
+    projections(&["rebuild", "all", "--no-switch", "--workers", "1"]).await;
+    let list: Vec<Value> = serde_json::from_str(&projections(&["list", "--json"]).await).unwrap();
+    assert!(list.iter().all(|one| one["beside"]["state"] == "ready" && one["built"] == true));
+    assert_eq!((&list[1]["version"], &list[1]["generation"]), (&json!("2"), &json!(2)));
+    projections(&["switch", "all"]).await;
+    let nothing = settings.run(&["projections", "switch", "all"]).await;
+    assert_failure(&nothing, &["there is no ready generation of"]);
+
+    let readable = projections(&["rebuild", "all", "--dry-run"]).await;
+    assert!(readable.contains("every event can be read"), "{readable}");
+    let unreadable = "UPDATE events SET payload = '{\"Painted\": {}}' WHERE position = 2";
+    sqlx::query(unreadable).execute(&pool).await.unwrap();
+    let dry = settings.run(&["projections", "rebuild", "all", "--dry-run"]).await;
+    assert_failure(&dry, &["1 events would stop the rebuild"]);
+    for words in ["at position 2", "unknown variant `Painted`", "it would stop courses_v2"] {
+        assert!(dry.stdout.contains(words), "{dry:?}");
+    }
 }
 
 #[tokio::test]

@@ -158,8 +158,19 @@ pub(crate) async fn app() -> TestApp {
     start(&[], Roles::WITHOUT_KAFKA).await
 }
 
-/// Starts the roles with settings that win over the tests' own.
+/// Starts the roles with settings that win over the tests' own, and waits until they are ready.
 pub(crate) async fn start(settings: &[(&str, &str)], roles: Roles) -> TestApp {
+    let app = started(settings, roles).await;
+    eventually("the service is ready", async || {
+        let ready = app.client.get(app.url("/readyz")).send().await;
+        ready.is_ok_and(|ready| ready.status().is_success())
+    })
+    .await;
+    app
+}
+
+/// Starts the roles with settings that win over the tests' own.
+pub(crate) async fn started(settings: &[(&str, &str)], roles: Roles) -> TestApp {
     let given =
         |name| settings.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
     let database_url = match given("DATABASE_URL") {
@@ -183,20 +194,14 @@ pub(crate) async fn start(settings: &[(&str, &str)], roles: Roles) -> TestApp {
     pairs.extend(settings);
     let config = Config::from_pairs(pairs).unwrap();
     let running = service::start(&config, Options { roles, migrate: true }).await.unwrap();
-    let app = TestApp {
+    TestApp {
         address: running.address,
         pool: pool(&database_url).await,
         database_url,
         running: Some(running),
         client: reqwest::Client::builder().no_proxy().build().unwrap(),
         _stand_in: stand_in,
-    };
-    eventually("the service is ready", async || {
-        let ready = app.client.get(app.url("/readyz")).send().await;
-        ready.is_ok_and(|ready| ready.status().is_success())
-    })
-    .await;
-    app
+    }
 }
 
 impl TestApp {

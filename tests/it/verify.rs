@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::process::{PATIENCE, Settings};
 use crate::records::published;
-use crate::support::pool;
+use crate::support::{eventually, pool};
 
 const ADA: &str = "instructor:ada";
 
@@ -74,9 +74,50 @@ async fn whatever_is_on_the_topics_but_not_as_the_log_says_is_named() {
     assert!(finished.stderr.contains("6 differences"), "{finished:?}");
     let finished = settings.run(&["verify", "--json"]).await;
     let found: Value = serde_json::from_str(&finished.stdout).unwrap();
+    let found = &found["topics"];
     assert_eq!(found["differences"].as_array().unwrap().len(), 6, "{found}");
     assert_eq!(found["messages"], 4, "{found}");
     let positions = found["differences"].as_array().unwrap().iter();
     let positions: Vec<i64> = positions.filter_map(|one| one["position"].as_i64()).collect();
     assert_eq!(positions, [three, two], "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_breaks_its_own_rules_and_a_row_that_it_does_not_have_are_named() {
+    let settings = Settings::new().await;
+    let pool = pool(&settings.database_url).await;
+    let (service, client) = settings.serve(&[]).await;
+    for id in ["one", "two"] {
+        let input = json!({ "id": id, "code": id, "title": id, "publish": true });
+        client.mutate(ADA, "createCourse", input, "").await;
+    }
+    published(&pool, &settings.prefix).await;
+    eventually("the read models are there", async || {
+        let behind =
+            "SELECT count(*) FROM projections p JOIN log_head h ON p.position < h.position";
+        sqlx::query_scalar::<_, i64>(behind).fetch_one(&pool).await.unwrap() == 0
+    })
+    .await;
+    drop(service);
+    let finished = settings.run(&["verify"]).await;
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    for change in [
+        "UPDATE courses_v2 SET title = 'Other' WHERE course_id = 'one'",
+        "DELETE FROM events WHERE position = 6", // the second of the course `two`
+    ] {
+        sqlx::query(change).execute(&pool).await.unwrap();
+    }
+    let finished = settings.run(&["verify"]).await;
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    for line in [
+        "log position 5: the log has no events from 6 to 6",
+        "courses_v2 one at position 8",
+        "courses_v2 two at position 8",
+    ] {
+        assert!(finished.stdout.contains(line), "{line} in {}", finished.stdout);
+    }
+    sqlx::query("UPDATE events SET sequence = 3 WHERE position = 7").execute(&pool).await.unwrap();
+    let found = course_service::event_store::check::check(&pool).await.unwrap();
+    let chain = found.iter().find(|one| one.what.contains("has version 3, where 1 comes next"));
+    assert_eq!(chain.map(|one| one.position), Some(7), "{found:?}");
 }

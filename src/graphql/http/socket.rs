@@ -39,6 +39,10 @@ use super::accept::Kind;
 use super::answer::{self, refuse};
 use super::{Api, Caller, ErrorCode, RequestIds};
 
+/// So many times the size that a message may have is read: what lies unread when a socket ends would take away from the
+/// client why it was closed.
+const READ_MORE: usize = 4;
+
 /// Says who holds a token.
 pub type Validate = Arc<dyn Fn(String) -> BoxFuture<'static, Caller> + Send + Sync>;
 
@@ -129,8 +133,8 @@ pub(super) fn open(
     let (open, span) = (sockets.open.token(), Span::current());
     upgrade
         .protocols([PROTOCOL])
-        .max_message_size(api.limits.body)
-        .max_frame_size(api.limits.body)
+        .max_message_size(api.limits.body.saturating_mul(READ_MORE))
+        .max_frame_size(api.limits.body.saturating_mul(READ_MORE))
         .on_upgrade(move |socket| {
             let talk = async move {
                 connection::talk(api, socket, token).await;

@@ -213,6 +213,9 @@ impl Connection {
                     match message {
                         None | Some(Ok(Message::Close(_))) => return Ok(()),
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                        Some(Ok(Message::Text(text))) if text.len() > self.api.limits.body => {
+                            return Err(Some(Closing::TooLarge));
+                        }
                         Some(Ok(Message::Text(text))) => self.hear(read(&text)?).await?,
                         Some(Ok(Message::Binary(_))) => {
                             return Err(Some(Closing::BadRequest("Invalid message received")));
