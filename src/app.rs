@@ -1,6 +1,7 @@
 //! Putting the parts together: configuration, tasks, HTTP. The only place that constructs things.
 
 pub mod config;
+pub mod connections;
 pub mod database;
 pub mod dev;
 pub mod doctor;

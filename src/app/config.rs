@@ -16,6 +16,7 @@ use std::time::Duration;
 pub use settings::{SETTINGS, Setting, Shown, settings_markdown};
 use values::{Values, rules};
 
+use super::connections::ConnectionLimits;
 use crate::graphql::Limits;
 use crate::graphql::http::SocketLimits;
 
@@ -109,6 +110,8 @@ pub struct Config {
     pub database_max_connections: u32,
     /// Where the HTTP server listens.
     pub bind_addr: SocketAddr,
+    /// How its connections are bounded.
+    pub connection_limits: ConnectionLimits,
     /// Topics, and how we are let in.
     pub kafka: KafkaConfig,
     /// How much a GraphQL request may ask for.
@@ -178,6 +181,7 @@ impl Config {
                 .optional("USER_MANAGEMENT_SERVICE_URL", rules::HTTP_URL)?,
             database_max_connections: values.required("DATABASE_MAX_CONNECTIONS", rules::SIZE)?,
             bind_addr: values.required("BIND_ADDR", rules::ADDRESS)?,
+            connection_limits: values.connections()?,
             kafka: values.kafka(cfg!(feature = "kafka-tls"))?,
             graphql_limits: values.graphql()?,
             socket_limits: values.sockets()?,

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::config::{Config, ConfigError};
+use super::connections::{self, ConnectionLimits};
 use super::database;
 use super::health::Health;
 use super::http;
@@ -243,7 +244,8 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Running>
     };
     let router = http::router(health, metrics, api);
     let (grace, mut tasks) = (config.shutdown_grace, tasks.tasks);
-    tasks.spawn("http", serve_http(listener, router, sockets, stop.clone(), background, grace));
+    let server = Server { listener, router, limits: config.connection_limits, sockets };
+    tasks.spawn("http", serve_http(server, stop.clone(), background, grace));
     tracing::info!(%address, ?roles, "listening");
 
     let task = tokio::spawn(until_ended(tasks, grace, appender_task, pool));
@@ -338,52 +340,44 @@ async fn prepare_database(pool: &PgPool, migrate: bool) -> anyhow::Result<()> {
     }
 }
 
-/// Serves until `stop`, then finishes what is under way; only then the rest of the process may stop.
-async fn serve_http(
+/// What is served over HTTP, and where.
+struct Server {
     listener: TcpListener,
     router: axum::Router,
+    limits: ConnectionLimits,
     sockets: Option<Sockets>,
+}
+
+/// Serves until `stop`, then finishes what is under way; only then the rest of the process may stop.
+async fn serve_http(
+    server: Server,
     stop: CancellationToken,
     background: CancellationToken,
     grace: Duration,
 ) -> anyhow::Result<()> {
-    let asked = {
-        let (stop, background, sockets) = (stop.clone(), background.clone(), sockets.clone());
-        async move {
-            tokio::select! {
-                () = stop.cancelled() => (),
-                () = background.cancelled() => (),
-            }
-            if let Some(sockets) = sockets {
-                sockets.stop();
-            }
-        }
-    };
-    let server = axum::serve(listener, router).with_graceful_shutdown(asked);
-    let server = async {
-        let ended = server.await;
-        // They outlive the requests that they come from.
-        if let Some(sockets) = sockets {
-            sockets.closed().await;
-        }
-        ended
-    };
-    let late = async {
+    let Server { listener, router, limits, sockets } = server;
+    let asked = CancellationToken::new();
+    let ask = async {
         tokio::select! {
             () = stop.cancelled() => (),
             () = background.cancelled() => (),
         }
+        if let Some(sockets) = &sockets {
+            sockets.stop();
+        }
+        asked.cancel();
         sleep(grace).await;
     };
-    tokio::select! {
-        ended = server => {
-            let asked = stop.is_cancelled() || background.is_cancelled();
-            ended.context("the HTTP server failed")?;
-            if !asked {
-                bail!("the HTTP server ended by itself");
-            }
+    let work = async {
+        connections::serve(listener, router, limits, asked.clone()).await;
+        // They outlive the requests that they come from.
+        if let Some(sockets) = &sockets {
+            sockets.closed().await;
         }
-        () = late => tracing::warn!("some requests were not finished in time"),
+    };
+    tokio::select! {
+        () = work => (),
+        () = ask => tracing::warn!("some requests were not finished in time"),
     }
     background.cancel();
     Ok(())

@@ -1,6 +1,8 @@
 //! Who may do and see what: every mutation and query, for every caller, on a draft, a published and a deleted course.
 //! Who may not see an object hears that there is none; who sees it and may not, hears so; nothing is appended.
 
+mod table;
+
 use serde_json::{Value, json};
 
 use crate::api::{ADA, BOB, NOBODY, ROOT, SAM, TIM, code_of, text};
@@ -21,6 +23,8 @@ struct World {
     code: String,
     module: String,
     hidden: String,
+    /// In `module`.
+    item: String,
     /// Of sam; on a draft there is none.
     enrollment: String,
     position: Value,
@@ -31,6 +35,7 @@ async fn world(app: &TestApp, stage: Stage, code: &str) -> World {
     let course = app.draft(code).await;
     let module = app.module(&course, "shown").await;
     let hidden = app.module(&course, "hidden").await;
+    let item = app.item(&course, &module, true).await;
     let input = json!({ "courseId": course, "moduleId": hidden, "state": "UNPUBLISHED" });
     let mut last = app.done(ADA, "updateModule", input, "module { id }").await;
     let mut enrollment = "unknown".to_owned();
@@ -46,7 +51,7 @@ async fn world(app: &TestApp, stage: Stage, code: &str) -> World {
         last = app.done(ADA, "deleteCourse", input, "course { id }").await;
     }
     let position = last["position"].take();
-    World { course, code: code.to_owned(), module, hidden, enrollment, position }
+    World { course, code: code.to_owned(), module, hidden, item, enrollment, position }
 }
 
 /// Runs the mutation and answers its code, or OK; what is refused appends nothing.

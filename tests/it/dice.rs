@@ -32,6 +32,11 @@ impl Dice {
         self.0.next_u32() % sides
     }
 
+    /// A place in something so long.
+    pub(crate) fn index(&mut self, length: usize) -> usize {
+        usize::try_from(self.below(u32::try_from(length).unwrap())).unwrap()
+    }
+
     pub(crate) fn one_in(&mut self, sides: u32) -> bool {
         self.below(sides) == 0
     }

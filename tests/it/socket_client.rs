@@ -124,7 +124,7 @@ impl Socket {
     }
 
     /// The next frame but those that keep the connection alive.
-    async fn frame(&mut self, patience: Duration) -> Option<Message> {
+    pub(crate) async fn frame(&mut self, patience: Duration) -> Option<Message> {
         loop {
             let frame = timeout(patience, self.0.next()).await.expect("a message comes in time");
             match frame?.ok()? {

@@ -45,6 +45,17 @@ pub const SETTINGS: &[Setting] = &[
     plain("KAFKA_BROKER", None, "one or several `host:port`, comma separated"),
     url("USER_MANAGEMENT_SERVICE_URL", "tokens are validated at `GET {url}/validate`"),
     plain("BIND_ADDR", Some("127.0.0.1:8080"), "address and port of the HTTP server"),
+    plain(
+        "HTTP_MAX_CONNECTIONS",
+        Some("2000"),
+        "most connections that are open at once, WebSockets among them; further ones wait",
+    ),
+    plain(
+        "HTTP_PATIENCE_MS",
+        Some("30000"),
+        "milliseconds that a connection may take to send the head of its next request, and to read a part of an \
+         answer, before it is closed",
+    ),
     plain("KAFKA_TOPIC_PREFIX", None, "put before every topic: several environments, one cluster"),
     plain("KAFKA_TOPIC_PARTITIONS", Some("6"), "partitions of the topics that we create"),
     plain("KAFKA_TOPIC_REPLICATION_FACTOR", Some("-1"), "copies; `-1`: the broker's default"),
@@ -117,6 +128,8 @@ const PREFIXES: &[&str] = &[
     "USER_MANAGEMENT_",
     "BIND_",
     "GRAPHQL_",
+    "HTTP_MAX",
+    "HTTP_PATIENCE",
     "BRIDGE_",
     "COMMAND_TIMEOUT",
     "INBOUND_",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::settings::{self, Setting, Shown};
 use super::{ConfigError, KafkaConfig, SETTINGS, Secret, missing};
+use crate::app::connections::ConnectionLimits;
 use crate::graphql::Limits;
 use crate::graphql::http::SocketLimits;
 
@@ -68,6 +69,14 @@ impl Values {
             (setting.name, value.map(|value| settings::show(setting, value)).unwrap_or_default())
         };
         SETTINGS.iter().map(shown).collect()
+    }
+
+    /// How HTTP's connections are bounded.
+    pub(super) fn connections(&self) -> Result<ConnectionLimits, ConfigError> {
+        Ok(ConnectionLimits {
+            connections: self.required("HTTP_MAX_CONNECTIONS", rules::SOCKETS)?,
+            patience: self.required("HTTP_PATIENCE_MS", rules::MILLISECONDS)?,
+        })
     }
 
     /// What a GraphQL request may ask for.
