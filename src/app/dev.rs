@@ -72,6 +72,16 @@ async fn start(config: Config, options: DevOptions, started: &mut Started) -> an
     let needs =
         Needs { postgres: config.database_url().is_err(), kafka: config.kafka_brokers().is_err() };
     let mut overrides: Vec<(&str, String)> = Vec::new();
+    let given = config.user_management_service_url().is_ok();
+    for (name, given) in [
+        ("DATABASE_URL", !needs.postgres),
+        ("KAFKA_BROKER", !needs.kafka),
+        ("USER_MANAGEMENT_SERVICE_URL", given),
+    ] {
+        if given {
+            eprintln!("{name} is set, so that is used and nothing started in its place");
+        }
+    }
     if needs.postgres || needs.kafka {
         let parts = Parts::fetch(needs, &|step| eprintln!("{step}")).await?;
         let data = if options.ephemeral {

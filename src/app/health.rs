@@ -6,7 +6,6 @@
 //! stand still, which is "degraded": what it shows was true.
 
 use std::collections::BTreeSet;
-
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};

@@ -161,8 +161,11 @@ pub async fn audit(
         blocking(move || Topics::read(&connection, &names)).await?;
     let mut audit = Audit { published, differences: odd, ..Audit::default() };
     let mut last: HashMap<(Topic, String), (i32, i64)> = HashMap::new();
+    // Read after the topics, so that nothing that was seen there lies behind it; what comes later is not waited for.
+    let head = log::head(pool).await?;
+    audit.head = head.position.number;
     let mut after = 0;
-    loop {
+    while after < audit.head {
         let events = log::read_after(pool, after, BATCH).await?;
         let Some(end) = events.last() else { break };
         after = end.position.number;
@@ -216,8 +219,6 @@ pub async fn audit(
             }
         }
     }
-    let head = log::head(pool).await?;
-    audit.head = head.position.number;
     for ((topic, id, _), seen) in records {
         let epoch = seen.version >> 32;
         if epoch < u64::from(head.position.epoch.unsigned_abs()) {

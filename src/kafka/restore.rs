@@ -111,7 +111,7 @@ pub async fn look(
     };
     let stored = offsets::find(pool, &names.group()).await?;
     let inbound = checkpoint::ahead(pool, &told.committed, &stored).await?;
-    let published = common(pool, &told.topics).await?;
+    let published = common(pool, &told.topics, head.position.number).await?;
     let lost = lost(pool, &told.topics, head.position.epoch).await?;
     let known = told.committed.values().filter_map(Committed::epoch);
     let known = known.chain(told.events.iter().map(|progress| progress.epoch));
@@ -152,12 +152,12 @@ fn listen(connection: &Connection, names: &TopicNames) -> Result<Told, AuditErro
 
 /// The end of the last command of the log whose messages are on the topics. Published in the order of the log, so
 /// nothing behind the first that is not there can be.
-async fn common(pool: &PgPool, topics: &Topics) -> Result<i64, AuditError> {
+async fn common(pool: &PgPool, topics: &Topics, head: i64) -> Result<i64, AuditError> {
     let mut common = 0;
     let mut after = 0;
-    loop {
+    while after < head {
         let events = log::read_after(pool, after, BATCH).await?;
-        let Some(last) = events.last() else { return Ok(common) };
+        let Some(last) = events.last() else { break };
         after = last.position.number;
         for command in events.chunk_by(|one, next| one.command_id == next.command_id) {
             let told = plan(command).iter().any(|message| {
@@ -170,6 +170,7 @@ async fn common(pool: &PgPool, topics: &Topics) -> Result<i64, AuditError> {
             }
         }
     }
+    Ok(common)
 }
 
 /// The messages of this epoch whose events the log has not.

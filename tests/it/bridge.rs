@@ -167,6 +167,35 @@ async fn a_log_that_is_not_the_published_one_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_of_an_older_epoch_than_the_published_one_is_refused_whatever_its_length_and_the_orders()
+ {
+    let world = World::start().await;
+    let set = |sql: &'static str| async { sqlx::query(sql).execute(&world.pool).await.unwrap() };
+    set("UPDATE log_head SET epoch = 1").await;
+    let bridge = world.bridge();
+    world.append_courses(0..3).await;
+    world.published_all().await;
+    bridge.stop().await;
+    // A copy from before the epoch began, in which more had been published.
+    for sql in [
+        "UPDATE log_head SET epoch = 0",
+        "UPDATE events SET epoch = 0",
+        "UPDATE bridge_progress SET epoch = 0, position = position + 1",
+    ] {
+        set(sql).await;
+    }
+    let bridge = world.bridge();
+    bridge.is(|state| refusal(state, "course-service restore resolve")).await;
+    for order in [ResumeFrom::Postgres, ResumeFrom::Progress, ResumeFrom::Position(0)] {
+        resume(&world.pool, order).await.unwrap();
+    }
+    bridge.stop().await;
+    let bridge = world.bridge();
+    bridge.is(|state| refusal(state, "course-service restore resolve")).await;
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_restored_under_a_running_bridge_is_noticed() {
     let world = World::start().await;
     let bridge = world.bridge();

@@ -119,6 +119,42 @@ async fn the_metrics_count_commands_by_outcome_and_show_the_lag() {
     assert!(metrics.ends_with("# EOF\n"), "{metrics}");
 }
 
+#[tokio::test]
+async fn a_read_model_that_stands_still_is_told_with_place_and_cause_and_the_others_go_on() {
+    let app = support::app().await;
+    let course = app.published_course("ALG-1", None).await;
+    app.settled().await;
+    let head = app.log_length().await;
+    let broken = "INSERT INTO events SELECT 'enrollment', 'e-1', 1, 'StudentPainted', '1', '{\"StudentPainted\":{}}', \
+                  '{}', position + 1, epoch, recorded_at, gen_random_uuid(), gen_random_uuid(), true, $1 FROM log_head";
+    sqlx::query(broken).bind(&course).execute(&app.pool).await.unwrap();
+    sqlx::query("UPDATE log_head SET position = position + 1").execute(&app.pool).await.unwrap();
+    let mut report = Value::Null;
+    eventually("it is told", async || {
+        report = serde_json::from_str(&get(&app, "/readyz").await.1).unwrap();
+        report["parts"]["projection:enrollments_v3"]["status"] == "down"
+    })
+    .await;
+    let why = report["parts"]["projection:enrollments_v3"]["why"].as_str().unwrap();
+    assert!(why.contains(&format!("position {}", head + 1)), "{why}");
+    assert!(why.contains("unknown variant `StudentPainted`"), "{why}");
+    assert_eq!((&report["status"], get(&app, "/readyz").await.0), (&json!("degraded"), 200));
+    let up = |name: &str| format!("course_service_projection_up{{projection=\"{name}\"}}");
+    let (_, metrics) = get(&app, "/metrics").await;
+    assert_eq!(value(&metrics, &up("enrollments_v3")), Some(0), "{metrics}");
+    assert_eq!(value(&metrics, &up("courses_v2")), Some(1), "{metrics}");
+    let lag = "course_service_projection_lag_events{projection=\"courses_v2\"}";
+    eventually("the others go on", async || value(&get(&app, "/metrics").await.1, lag) == Some(0))
+        .await;
+    // A release that can read it goes on by itself.
+    let mended =
+        "UPDATE events SET event_type = 'StudentWaitlisted', payload = $2 WHERE position = $1";
+    let payload = json!({ "StudentWaitlisted": { "course_id": course, "student_id": "sam" } });
+    sqlx::query(mended).bind(head + 1).bind(payload).execute(&app.pool).await.unwrap();
+    app.settled().await;
+    assert_eq!(get(&app, "/readyz").await.0, 200);
+}
+
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use course_service::domain::{
 use course_service::event_store::stream::Streams;
 use course_service::event_store::wake::Head;
 use course_service::event_store::{Position, log};
+use course_service::kafka::contract;
 use course_service::projections::checkpoint::WaitError;
 use course_service::projections::rebuild::{self, Options, Report};
 use course_service::projections::{
@@ -433,7 +434,8 @@ async fn an_event_that_is_not_known_stops_what_it_concerns_in_front_of_it_and_no
     let runners = run_all(pool, &instance.head, &stop);
     let stopped = |name: &str| {
         let runner = runners.iter().find(|runner| runner.name == name).unwrap();
-        matches!(runner.health(), Health::Stopped(why) if why.contains(&bad.to_string()))
+        let why = |why: &str| why.contains(&bad.to_string()) && why.contains("StudentPainted");
+        matches!(runner.health(), Health::Stopped(said) if why(&said))
     };
     support::eventually("enrollments stop", async || stopped("enrollments_v3")).await;
     // Up to the command before it: that command's first event, which decodes, waits for its second.
@@ -634,6 +636,11 @@ async fn the_first_version_of_every_event_is_read_by_everything_that_reads() {
     let many = streams.load_many::<Enrollment>(&[enrollment.as_str(), "nobody"]).await.unwrap();
     assert_eq!((many.len(), many[enrollment.as_str()].version), (1, 8));
     assert_eq!(streams.load::<User>(student.as_str()).await.unwrap().version, 5);
+
+    // What the bridge makes of each.
+    let told = whole_log(&pool).await;
+    let told = told.chunks(1).map(|command| contract::plan(command).len()).sum::<usize>();
+    assert_eq!(told, 24, "the events of the course, and the enrolling");
 
     catch_up(&pool).await;
     let live = tables(&pool).await;

@@ -29,8 +29,8 @@ pub enum TailError {
     Foreign(#[source] serde_json::Error),
 }
 
-/// The lane's last committed progress. Call it after `init_transactions`: before that a predecessor may still commit.
-/// Blocks.
+/// The lane's last committed progress, or a later one. Where it must be the last, call it after `init_transactions`:
+/// before that a predecessor may still commit. Blocks.
 pub(in crate::kafka) fn last_progress(
     connection: &Connection,
     names: &TopicNames,
@@ -49,7 +49,7 @@ pub(in crate::kafka) fn last_progress(
     let mut distance = FIRST_LOOK;
     loop {
         let from = (high - distance).max(low);
-        let found = read_to_end(&consumer, &topic, from, lane)?;
+        let found = read_to_end(&consumer, &topic, from, high, lane)?;
         if found.is_some() || from == low {
             return found
                 .map(|value| serde_json::from_slice(&value).map_err(TailError::Foreign))
@@ -63,6 +63,7 @@ fn read_to_end(
     consumer: &BaseConsumer<Log>,
     topic: &str,
     from: i64,
+    high: i64,
     lane: &str,
 ) -> Result<Option<Vec<u8>>, KafkaError> {
     let mut assignment = TopicPartitionList::new();
@@ -76,6 +77,9 @@ fn read_to_end(
                 heard = Instant::now();
                 if message.key() == Some(lane.as_bytes()) {
                     last = message.payload().map(<[u8]>::to_vec);
+                }
+                if message.offset() >= high - 1 {
+                    return Ok(last); // somebody may write on without end
                 }
             }
             Some(Err(KafkaError::PartitionEOF(_))) => return Ok(last),
