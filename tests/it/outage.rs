@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::process::{Client, Failure, Settings};
-use crate::records::{assert_published_once, assert_whole, published, records, whole_log};
+use crate::records::{
+    PROGRESS, assert_published_once, assert_whole, published, records, records_of, whole_log,
+};
 use crate::support::{brokers, database_url, eventually, pool, prefix};
 
 const ADA: &str = "instructor:ada";
@@ -39,6 +41,20 @@ async fn publishes(client: &Client) {
         .await;
 }
 
+/// Waits until the brokers have ended the transaction that they have confirmed. One that is killed before that forgets
+/// about it when it is alone: it looks for the partitions before it knows any, takes them for deleted, and their readers
+/// wait for ever for the end of a transaction that is over.
+async fn ended(settings: &Settings) {
+    let (brokers, prefix) = (&settings.brokers, &settings.prefix);
+    eventually("the message can be read", async || !records(brokers, prefix).await.is_empty())
+        .await;
+    let progress = [PROGRESS];
+    eventually("the progress can be read", async || {
+        !records_of(brokers, prefix, &progress).await.is_empty()
+    })
+    .await;
+}
+
 /// Reads a course through the read model as soon as that has it.
 async fn title(client: &Client, payload: &Value) -> Value {
     let query = "query($id: ID, $at: String) { course(id: $id, minPosition: $at) { title } }";
@@ -60,6 +76,7 @@ async fn commands_go_on_while_kafka_is_away_and_are_published_once_it_is_back() 
     publishes(&client).await;
     client.create_course("BEFORE").await;
     published(&pool, &settings.prefix).await;
+    ended(&settings).await;
 
     kafka.kill().unwrap();
     for number in 0..20 {

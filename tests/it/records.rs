@@ -38,13 +38,25 @@ pub(crate) struct Record {
     pub(crate) value: Value,
 }
 
+/// Where the bridge keeps its place.
+pub(crate) const PROGRESS: &str = "course-management-service-bridge-progress";
+
 /// Every record of the outgoing topics, each partition in its order.
 pub(crate) async fn records(brokers: &str, prefix: &str) -> Vec<Record> {
-    let (brokers, prefix) = (brokers.to_owned(), prefix.to_owned());
-    tokio::task::spawn_blocking(move || read(&brokers, &prefix)).await.unwrap().unwrap()
+    records_of(brokers, prefix, &TOPICS).await
 }
 
-fn read(brokers: &str, prefix: &str) -> Result<Vec<Record>, KafkaError> {
+/// The same of these topics.
+pub(crate) async fn records_of(
+    brokers: &str,
+    prefix: &str,
+    topics: &[&'static str],
+) -> Vec<Record> {
+    let (brokers, prefix, topics) = (brokers.to_owned(), prefix.to_owned(), topics.to_vec());
+    tokio::task::spawn_blocking(move || read(&brokers, &prefix, &topics)).await.unwrap().unwrap()
+}
+
+fn read(brokers: &str, prefix: &str, topics: &[&str]) -> Result<Vec<Record>, KafkaError> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("group.id", format!("{prefix}it"))
@@ -53,7 +65,7 @@ fn read(brokers: &str, prefix: &str) -> Result<Vec<Record>, KafkaError> {
         .set("enable.partition.eof", "true")
         .create()?;
     let mut assignment = TopicPartitionList::new();
-    for topic in TOPICS.map(|topic| format!("{prefix}{topic}")) {
+    for topic in topics.iter().map(|topic| format!("{prefix}{topic}")) {
         let metadata = consumer.fetch_metadata(Some(&topic), PATIENCE)?;
         for partition in metadata.topics()[0].partitions() {
             assignment.add_partition_offset(&topic, partition.id(), Offset::Beginning)?;
