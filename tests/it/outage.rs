@@ -41,9 +41,9 @@ async fn publishes(client: &Client) {
         .await;
 }
 
-/// Waits until the brokers have ended the transaction that they have confirmed. One that is killed before that forgets
-/// about it when it is alone: it looks for the partitions before it knows any, takes them for deleted, and their readers
-/// wait for ever for the end of a transaction that is over.
+/// Waits until the broker has ended the transaction that it has confirmed. One that is alone and is killed before that
+/// may never write its end: it seems to take the partitions for deleted because it knows none yet. Their readers then
+/// wait for ever.
 async fn ended(settings: &Settings) {
     let (brokers, prefix) = (&settings.brokers, &settings.prefix);
     eventually("the message can be read", async || !records(brokers, prefix).await.is_empty())
