@@ -76,24 +76,7 @@ impl Subscription {
         let follower = follow(ctx, Interest::Course(id), since_position).await?;
         let reader =
             CourseReader { pool: ctx.data::<PgPool>()?.clone(), sight: sight(ctx)?, shown: true };
-        let changes = unfold(Some((follower, reader)), async |state| {
-            let (mut follower, mut reader) = state?;
-            loop {
-                match follower.next().await {
-                    Ok(None) => return None,
-                    Ok(Some(recorded)) => match reader
-                        .change(&recorded, follower.position(&recorded))
-                        .await
-                    {
-                        Ok(None) => {}
-                        Ok(Some(change)) => return Some((Ok(change), Some((follower, reader)))),
-                        Err(error) => return Some((Err(error), None)),
-                    },
-                    Err(error) => return Some((Err(lost(&error)), None)),
-                }
-            }
-        });
-        Ok(changes.boxed())
+        Ok(changes(follower, reader))
     }
 
     /// Changes of enrollments: with `courseId` those of the course, for its instructors and admins; for others, and without
@@ -127,24 +110,7 @@ impl Subscription {
         };
         let follower = follow(ctx, interest, since_position).await?;
         let reader = EnrollmentReader { pool: ctx.data::<PgPool>()?.clone(), caller };
-        let changes = unfold(Some((follower, reader)), async |state| {
-            let (mut follower, reader) = state?;
-            loop {
-                match follower.next().await {
-                    Ok(None) => return None,
-                    Ok(Some(recorded)) => match reader
-                        .change(&recorded, follower.position(&recorded))
-                        .await
-                    {
-                        Ok(None) => {}
-                        Ok(Some(change)) => return Some((Ok(change), Some((follower, reader)))),
-                        Err(error) => return Some((Err(error), None)),
-                    },
-                    Err(error) => return Some((Err(lost(&error)), None)),
-                }
-            }
-        });
-        Ok(changes.boxed())
+        Ok(changes(follower, reader))
     }
 }
 
@@ -184,6 +150,37 @@ fn lost(error: &FollowError) -> Error {
     }
 }
 
+/// Reads what changed with the eyes of a subscriber.
+trait Reader: Send + 'static {
+    type Change: Send + 'static;
+
+    /// What the subscriber may know of an event; `None` where that is nothing.
+    fn change(
+        &mut self,
+        recorded: &Recorded,
+        position: Position,
+    ) -> impl Future<Output = Result<Option<Self::Change>>> + Send;
+}
+
+/// What a subscriber hears. An error is the last that they hear.
+fn changes<R: Reader>(follower: Follower, reader: R) -> BoxStream<'static, Result<R::Change>> {
+    let changes = unfold(Some((follower, reader)), async |state| {
+        let (mut follower, mut reader) = state?;
+        loop {
+            let recorded = match follower.next().await {
+                Ok(recorded) => recorded?,
+                Err(error) => return Some((Err(lost(&error)), None)),
+            };
+            match reader.change(&recorded, follower.position(&recorded)).await {
+                Ok(None) => {}
+                Ok(Some(change)) => return Some((Ok(change), Some((follower, reader)))),
+                Err(error) => return Some((Err(error), None)),
+            }
+        }
+    });
+    changes.boxed()
+}
+
 /// Reads courses with the eyes of a subscriber.
 struct CourseReader {
     pool: PgPool,
@@ -192,7 +189,9 @@ struct CourseReader {
     shown: bool,
 }
 
-impl CourseReader {
+impl Reader for CourseReader {
+    type Change = CourseChange;
+
     async fn change(
         &mut self,
         recorded: &Recorded,
@@ -221,9 +220,11 @@ struct EnrollmentReader {
     caller: Actor,
 }
 
-impl EnrollmentReader {
+impl Reader for EnrollmentReader {
+    type Change = EnrollmentChange;
+
     async fn change(
-        &self,
+        &mut self,
         recorded: &Recorded,
         position: Position,
     ) -> Result<Option<EnrollmentChange>> {

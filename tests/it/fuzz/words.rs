@@ -10,7 +10,7 @@ use crate::dice::Dice;
 const REMEMBERED: usize = 40;
 
 /// What no answer may hold: the inside of the service. None of the words below contains any of these.
-pub(crate) const INTERNALS: [&str; 20] = [
+pub(crate) const INTERNALS: [&str; 19] = [
     "sqlx",
     "SELECT ",
     "INSERT INTO",
@@ -21,8 +21,7 @@ pub(crate) const INTERNALS: [&str; 20] = [
     "backtrace",
     "src/",
     ".rs:",
-    "/home/",
-    "/root/",
+    env!("CARGO_MANIFEST_DIR"),
     "/usr/",
     "error returned from database",
     "relation \"",
