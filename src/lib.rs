@@ -4,13 +4,14 @@
 //! `tests/it/architecture.rs` enforces it.
 //!
 //! Invariants: aggregates are pure; only `event_store` knows the tables `events`, `log_head` and `keys`; writes and reads
-//! meet only in the log; nothing below `app` reads the environment; a projection is the only writer of its table.
+//! meet only in the log; nothing below `app` reads the environment, but `fault` in test builds; a projection is the only writer of its table.
 
 pub mod app;
 pub mod cli;
 pub mod commands;
 pub mod domain;
 pub mod event_store;
+mod fault;
 pub mod graphql;
 pub mod kafka;
 pub mod projections;

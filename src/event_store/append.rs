@@ -27,6 +27,7 @@ use super::batch::{self, Chain, ChainOutcome, Done};
 use super::position::Position;
 use super::proposal::{Proposal, StreamId};
 use super::wake::Head;
+use crate::fault;
 
 /// The most events of one call, beyond its first chain.
 const MAX_EVENTS: usize = 4_000;
@@ -278,7 +279,9 @@ impl Task {
         let mut connection = self.connect().await?;
         let resent = std::mem::replace(&mut batch.sent, true);
         let chains: Vec<&Chain> = batch.requests.iter().map(|request| &request.chain).collect();
+        fault::point("append", "before commit");
         let called = timeout(CALL_TIMEOUT, batch::send(&mut connection, &chains, resent)).await;
+        fault::point("append", "after commit");
         match called.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
             Err(error) if is_transient(&error) => {
                 drop(connection.detach()); // nobody knows what is still under way on it

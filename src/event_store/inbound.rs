@@ -19,6 +19,7 @@ use super::batch::{self, Arrays, ChainOutcome};
 use super::position::Position;
 use super::proposal::{Proposal, StreamId};
 use super::wake::Head;
+use crate::fault;
 
 /// How long a call may take before its connection is given up; the server gives up after 10 s.
 const CALL_TIMEOUT: Duration = Duration::from_secs(12);
@@ -176,7 +177,9 @@ impl InboundLog {
     /// # Errors
     /// The database's. Where it is transient, nobody knows whether the slice was appended.
     pub async fn append(&self, slice: &Slice) -> Result<SliceOutcome, sqlx::Error> {
+        fault::point("intake", "before commit");
         let called = timeout(CALL_TIMEOUT, self.call(slice)).await;
+        fault::point("intake", "after commit");
         let rows = called.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
         let outcome = decode(slice, &rows)?;
         if let SliceOutcome::Appended(position) = outcome {

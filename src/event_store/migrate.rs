@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use sqlx::PgPool;
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 
+use crate::fault;
+
 static MIGRATOR: Migrator = sqlx::migrate!();
 
 /// Applies what is missing; waits while another instance does.
@@ -23,7 +25,9 @@ pub async fn run(pool: &PgPool) -> Result<(), MigrateError> {
     let mut migrator = Migrator { migrations: MIGRATOR.migrations.clone(), ..Migrator::DEFAULT };
     migrator.set_locking(false);
     migrator.run(pool).await?;
+    fault::point("migration", "before commit");
     guard.commit().await?;
+    fault::point("migration", "after commit");
     Ok(())
 }
 

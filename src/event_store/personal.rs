@@ -16,6 +16,7 @@ use sqlx::{PgPool, Row};
 
 use crate::domain::UserId;
 use crate::domain::user::Sealed;
+use crate::fault;
 
 /// The key of one user.
 #[derive(Clone)]
@@ -73,6 +74,7 @@ pub async fn ensure_keys(
 ) -> Result<HashMap<String, SubjectKey>, sqlx::Error> {
     let fresh: Vec<Vec<u8>> =
         users.iter().map(|_| Aes256GcmSiv::generate_key(&mut OsRng).to_vec()).collect();
+    fault::point("subject keys", "before commit");
     sqlx::query(
         "INSERT INTO subject_keys (user_id, key, created_at) \
          SELECT user_id, key, clock_timestamp() FROM unnest($1::text[], $2::bytea[]) AS new (user_id, key) \
@@ -82,6 +84,7 @@ pub async fn ensure_keys(
     .bind(fresh)
     .execute(pool)
     .await?;
+    fault::point("subject keys", "after commit");
     find_keys(pool, users).await
 }
 

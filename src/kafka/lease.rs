@@ -11,6 +11,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use crate::fault;
+
 /// How long a lease lasts unless it is renewed.
 pub(crate) const TTL: Duration = Duration::from_secs(6);
 const RENEW_EVERY: Duration = Duration::from_secs(2);
@@ -35,6 +37,7 @@ impl Lease {
         holder: Uuid,
     ) -> Result<Option<Self>, sqlx::Error> {
         let asked = Instant::now();
+        fault::point("lease", "before commit");
         let taken = sqlx::query(
             "INSERT INTO leases AS held (name, holder, expires_at) \
              VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3)) \
@@ -46,6 +49,7 @@ impl Lease {
         .bind(TTL.as_secs_f64())
         .execute(pool)
         .await?;
+        fault::point("lease", "after commit");
         Ok((taken.rows_affected() > 0).then(|| Self {
             pool: pool.clone(),
             name: name.into(),

@@ -34,6 +34,7 @@ use super::fold::table;
 use crate::domain::StreamType;
 use crate::event_store::log::{self, ReadError};
 use crate::event_store::replay;
+use crate::fault;
 
 /// What an operation on generations tells while it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -275,7 +276,9 @@ async fn begin(
         targets.push((Target { model, table: beside }, live));
     }
     fill::note(&mut transaction, job, &chunks).await?;
+    fault::point("rebuild", "before the plan's commit");
     transaction.commit().await?;
+    fault::point("rebuild", "after the plan's commit");
     Ok(Started { job, upto: upto.number, targets })
 }
 
@@ -338,7 +341,9 @@ async fn ended(
     .bind(state)
     .execute(&mut *transaction)
     .await?;
+    fault::point("rebuild", "before the end's commit");
     transaction.commit().await?;
+    fault::point("rebuild", "after the end's commit");
     Ok(())
 }
 

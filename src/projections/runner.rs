@@ -17,6 +17,7 @@ use crate::event_store::append::is_transient;
 use crate::event_store::log::ReadError;
 use crate::event_store::replay::read_window;
 use crate::event_store::wake::Wake;
+use crate::fault;
 
 /// The most events of one transaction; more than the largest command.
 const BATCH: i64 = 2_000;
@@ -182,7 +183,9 @@ async fn step(pool: &PgPool, model: &ReadModel, portion: Portion) -> Result<i64,
         _ => ProjectionError::Database(source),
     })?;
     move_checkpoint(&mut transaction, model.name, end).await?;
+    fault::point("projection", "before commit");
     transaction.commit().await?;
+    fault::point("projection", "after commit");
     Ok(end.number - after)
 }
 

@@ -19,6 +19,7 @@ use rdkafka::util::Timeout;
 
 use super::dead::{DeadLane, DeadRecord};
 use super::progress::{LANE, Progress};
+use crate::fault;
 use crate::kafka::client::{ASK_TIMEOUT, Connection, Log};
 use crate::kafka::contract::Outbound;
 use crate::kafka::topics::TopicNames;
@@ -150,8 +151,16 @@ impl Transactions {
         let value = serde_json::to_vec(progress).map_err(ProduceError::Encode)?;
         self.producer.context().take();
         self.producer.begin_transaction().map_err(|error| self.classify(error))?;
-        let delivered = send().and_then(|()| self.deliver(lane, &value));
-        let done = delivered.and_then(|()| self.commit());
+        fault::point(lane, "before produce");
+        let delivered = send().and_then(|()| {
+            fault::point(lane, "after produce");
+            self.deliver(lane, &value)
+        });
+        let done = delivered.and_then(|()| {
+            fault::point(lane, "before commit");
+            self.commit()
+        });
+        fault::point(lane, "after commit");
         done.map_err(|error| {
             let error = self.classify(error);
             if matches!(&error, ProduceError::Failed(cause) if may_abort(cause)) {

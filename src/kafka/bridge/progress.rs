@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{PgExecutor, PgPool, Row};
 use uuid::Uuid;
 
+use crate::fault;
 use crate::kafka::topics::TopicNames;
 
 /// The lane of the event log; it is the key of its progress record. Never rename.
@@ -206,7 +207,10 @@ pub(super) async fn settle_order(
     .bind(holder)
     .execute(&mut *tx)
     .await?;
-    tx.commit().await
+    fault::point("order", "before commit");
+    tx.commit().await?;
+    fault::point("order", "after commit");
+    Ok(())
 }
 
 async fn upsert(

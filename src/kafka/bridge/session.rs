@@ -22,6 +22,7 @@ use super::{BridgeState, Shared};
 use crate::event_store::Recorded;
 use crate::event_store::log;
 use crate::event_store::wake::Wake;
+use crate::fault;
 use crate::kafka::client::{blocking, chain};
 use crate::kafka::contract::Outbound;
 use crate::kafka::lease::Lease;
@@ -97,7 +98,9 @@ impl<'a> Session<'a> {
         if !lease.is_fresh() {
             return Err(End::LeaseLost);
         }
+        fault::point("bridge", "before fencing");
         producer.call(Transactions::take_over).await??;
+        fault::point("bridge", "after fencing");
         let (connection, names) = (config.connection.clone(), bridge.names.clone());
         let read = move || {
             let events = tail::last_progress(&connection, &names, LANE);
@@ -307,6 +310,7 @@ impl<'a> Session<'a> {
     async fn save_copy_of(&self, lane: &str, place: &Progress) {
         let (pool, holder): (_, Uuid) = (&self.bridge.pool, self.bridge.config.instance);
         let saved = progress::save_copy(pool, lane, place, &self.bridge.lease_name(), holder).await;
+        fault::point(lane, "after copy");
         if let Err(error) = saved {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,

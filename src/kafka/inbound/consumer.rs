@@ -32,6 +32,7 @@ use super::places::{Mark, Partition, Probe, record_of};
 use super::seat::{DATABASE_TIMEOUT, Seat};
 use super::translate::translate;
 use crate::commands::intake::{Incoming, Intake, IntakeError, MAX_SLICE, Origin};
+use crate::fault;
 use crate::kafka::client::{Connection, chain};
 use crate::kafka::topics::{self, InboundTopic, TopicError, TopicNames, TopicSettings};
 
@@ -437,11 +438,14 @@ impl Member {
                 let _ = list.set_partition_offset(&topic, *partition, Offset::Offset(place));
             }
         }
-        if list.count() > 0
-            && let Err(error) = self.consumer.commit(&list, mode)
-        {
-            tracing::debug!(%error, "the group's offsets were not committed");
-            return false;
+        if list.count() > 0 {
+            fault::point("group", "before checkpoint");
+            let committed = self.consumer.commit(&list, mode);
+            fault::point("group", "after checkpoint");
+            if let Err(error) = committed {
+                tracing::debug!(%error, "the group's offsets were not committed");
+                return false;
+            }
         }
         seat.held().told = places;
         true

@@ -13,6 +13,7 @@ use super::lease::{Fence, Lease};
 use super::{RebuildError, Report};
 use crate::domain::StreamType;
 use crate::event_store::replay::{self, Chunk, Scope};
+use crate::fault;
 use crate::projections::ReadModel;
 
 /// About how many events a worker folds before it writes.
@@ -166,7 +167,9 @@ impl Fill {
                 return Err(RebuildError::LeaseLost);
             }
         }
+        fault::point("rebuild", "before a portion's commit");
         transaction.commit().await?;
+        fault::point("rebuild", "after a portion's commit");
         Ok(())
     }
 

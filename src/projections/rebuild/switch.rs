@@ -22,6 +22,7 @@ use super::{RebuildError, tables};
 use crate::event_store::Position;
 use crate::event_store::log::{self, ReadError};
 use crate::event_store::replay::read_window;
+use crate::fault;
 use crate::projections::ReadModel;
 use crate::projections::fold::table;
 
@@ -105,7 +106,9 @@ async fn step(pool: &PgPool, lease: &Lease, model: &ReadModel) -> Result<i64, Re
     let table = table(model.name, generation);
     (model.write)(&mut transaction, &table, &window.events).await?;
     move_beside(&mut transaction, model.name, end).await?;
+    fault::point("rebuild", "before a step's commit");
     transaction.commit().await?;
+    fault::point("rebuild", "after a step's commit");
     Ok(end.number)
 }
 
@@ -286,6 +289,8 @@ async fn attempt(
         .execute(&mut *transaction)
         .await?;
     }
+    fault::point("rebuild", "before the switch's commit");
     transaction.commit().await?;
+    fault::point("rebuild", "after the switch's commit");
     Ok(true)
 }
