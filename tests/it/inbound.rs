@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection, PgPool};
 
 use crate::dice::{self, Dice};
+use crate::instance::{Mode, Proxy};
 use crate::npm;
 use crate::process::{Client, PATIENCE, Process, Settings};
 use crate::support::{eventually, pool, prefix};
@@ -120,6 +121,33 @@ fn header(message: &OwnedMessage, name: &str) -> Option<String> {
     let headers = message.headers()?;
     let found = headers.iter().find(|header| header.key == name)?;
     Some(String::from_utf8(found.value?.to_vec()).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_are_read_on_after_an_append_whose_answer_was_lost() {
+    let settings = Settings::new().await;
+    let pool = pool(&settings.database_url).await;
+    let proxy = Proxy::before(&settings.database_url).await;
+    let (brokers, prefix) = (settings.brokers.clone(), settings.prefix.clone());
+    let behind = Settings::of(proxy.url.clone(), brokers, prefix).await;
+    let (_service, client) = behind.serve(&["--role", "inbound"]).await;
+    reads(&client).await;
+    let sender = Sender::new(&settings);
+    proxy.set(Mode::CutAnswer);
+    for number in 0..30 {
+        sender.user(&format!("before-{number}")).await;
+    }
+    eventually("it stands still", async || {
+        proxy.cuts() == 1 && client.get("/readyz").await.1["parts"]["inbound"]["status"] == "down"
+    })
+    .await;
+    assert!(users(&pool).await > 0, "it was appended");
+    proxy.set(Mode::Pass);
+    reads(&client).await;
+    for number in 0..30 {
+        sender.user(&format!("after-{number}")).await;
+    }
+    eventually("all are read", async || users(&pool).await == 60).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -384,7 +384,6 @@ impl Member {
         }
         if paused && seat.held().generation == generation {
             // What the pausing has dropped is fetched again from where the partitions stand.
-            let _ = self.consumer.assignment().and_then(|all| self.consumer.resume(&all));
             seat.held().placed = false;
         }
     }

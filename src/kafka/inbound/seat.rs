@@ -145,7 +145,8 @@ impl Seat {
                 self.shared.down(&why);
             }
         }
-        if let Err(error) = consumer.assign(&list) {
+        // The client remembers pauses, also of partitions that it has given back meanwhile.
+        if let Err(error) = consumer.resume(&list).and_then(|()| consumer.assign(&list)) {
             held.placed = false;
             self.shared.down(&chain(&End::Kafka(error)));
         }
