@@ -18,6 +18,7 @@ mod progress;
 mod session;
 mod tail;
 mod takeover;
+mod unended;
 
 use std::time::Duration;
 

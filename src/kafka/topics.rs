@@ -150,6 +150,13 @@ impl TopicNames {
         self.prefixed(GROUP)
     }
 
+    /// Every topic that the bridge writes.
+    pub(super) fn written(&self) -> Vec<String> {
+        let events = Topic::ALL.map(|topic| self.topic(topic));
+        let dead = InboundTopic::ALL.map(|topic| self.dead_letters(topic));
+        events.into_iter().chain(dead).chain([self.progress()]).collect()
+    }
+
     /// `name` without the prefix; `None` where it has another one.
     pub fn unprefixed<'a>(&self, name: &'a str) -> Option<&'a str> {
         name.strip_prefix(&*self.prefix)

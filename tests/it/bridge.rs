@@ -311,6 +311,36 @@ async fn keys_are_partitioned_as_java_does() {
     }
 }
 
+/// A broker that is killed right behind a commit may never write what ends the transaction in its partitions. Readers
+/// then stand before it for ever, and what they read last is not what was published last.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_published_while_a_transaction_that_is_over_is_open_in_a_topic() {
+    for topic in ["course-management-service-bridge-progress", "Course-Creation"] {
+        let world = World::start().await;
+        let bridge = world.bridge();
+        world.append_courses(0..3).await;
+        world.published_all().await;
+        bridge.stop().await;
+        let hanging = world.hanging_transaction(topic).await;
+        world.append_courses(3..5).await;
+        let bridge = world.bridge();
+        let name = format!("{}{topic}", world.prefix);
+        bridge.is(|state| down(state, &name)).await;
+        assert!(report(&world.pool, &world.prefix).await.unwrap().lag() > 0);
+        tokio::task::spawn_blocking(move || hanging.abort_transaction(DEADLINE))
+            .await
+            .unwrap()
+            .unwrap();
+        world.published_all().await;
+        world.assert_published_once().await;
+        bridge.stop().await;
+    }
+}
+
+fn down(state: &BridgeState, part: &str) -> bool {
+    matches!(state, BridgeState::Down { why } if why.contains(part))
+}
+
 fn refusal(state: &BridgeState, part: &str) -> bool {
     matches!(state, BridgeState::Refused { why } if why.contains(part))
 }

@@ -35,6 +35,13 @@ pub(super) enum End {
     /// A topic is missing or unfit.
     #[error(transparent)]
     Topics(#[from] TopicError),
+    /// A transaction that is over is open in these partitions.
+    #[error(
+        "a transaction that is over is still open in {}, and nobody else ends it: look for it with Kafka's own \
+         kafka-transactions.sh find-hanging, and end it with abort",
+        named(.0)
+    )]
+    Unended(Vec<(String, i32)>),
     /// The progress topic could not be read.
     #[error(transparent)]
     Tail(#[from] TailError),
@@ -47,6 +54,11 @@ pub(super) enum End {
     /// An event could not be turned into messages.
     #[error(transparent)]
     Gather(#[from] GatherError),
+}
+
+fn named(partitions: &[(String, i32)]) -> String {
+    let names = partitions.iter().map(|(topic, partition)| format!("{topic}/{partition}"));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 impl From<ProduceError> for End {

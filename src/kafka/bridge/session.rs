@@ -18,7 +18,7 @@ use super::producer::Transactions;
 use super::progress::{self, LANE, Progress};
 use super::tail::{self, TailError};
 use super::takeover::{self, Known};
-use super::{BridgeState, Shared};
+use super::{BridgeState, Shared, unended};
 use crate::event_store::Recorded;
 use crate::event_store::log;
 use crate::event_store::wake::Wake;
@@ -101,6 +101,11 @@ impl<'a> Session<'a> {
         fault::point("bridge", "before fencing");
         producer.call(Transactions::take_over).await??;
         fault::point("bridge", "after fencing");
+        let (connection, names) = (config.connection.clone(), bridge.names.clone());
+        let open = blocking(move || unended::unended(&connection, &names)).await?;
+        if !open.is_empty() {
+            return Err(End::Unended(open));
+        }
         let (connection, names) = (config.connection.clone(), bridge.names.clone());
         let read = move || {
             let events = tail::last_progress(&connection, &names, LANE);

@@ -293,6 +293,23 @@ impl World {
         tokio::task::spawn_blocking(publish).await.unwrap().unwrap();
     }
 
+    /// A transaction that is open in a topic and that no successor of ours will end.
+    pub(super) async fn hanging_transaction(&self, topic: &str) -> BaseProducer {
+        let topic = format!("{}{topic}", self.prefix);
+        let mut client = self.client();
+        client.set("transactional.id", format!("{}somebody-else", self.prefix));
+        let begin = move || {
+            let producer: BaseProducer = client.create()?;
+            producer.init_transactions(DEADLINE)?;
+            producer.begin_transaction()?;
+            let record = BaseRecord::to(&topic).key("hangs").payload("{}");
+            producer.send(record).map_err(|(error, _)| error)?;
+            producer.flush(DEADLINE)?;
+            Ok::<_, KafkaError>(producer)
+        };
+        tokio::task::spawn_blocking(begin).await.unwrap().unwrap()
+    }
+
     pub(super) async fn free_lease(&self) {
         sqlx::query("DELETE FROM leases").execute(&self.pool).await.unwrap();
     }
