@@ -297,7 +297,12 @@ pub(crate) enum Failure {
 
 impl Client {
     pub(crate) fn new(url: &str) -> Self {
-        let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
+        Self::with_patience(url, PATIENCE)
+    }
+
+    /// One that waits for an answer only so long.
+    pub(crate) fn with_patience(url: &str, patience: Duration) -> Self {
+        let http = reqwest::Client::builder().no_proxy().timeout(patience);
         Self { url: url.to_owned(), http: http.build().unwrap() }
     }
 

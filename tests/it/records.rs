@@ -8,10 +8,11 @@ use course_service::domain::enrollment::EnrollmentEvent;
 use course_service::domain::{Event, StreamType};
 use course_service::event_store::{Recorded, log};
 use course_service::kafka::bridge::report;
+use course_service::kafka::topics::InboundTopic;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
+use rdkafka::message::{Headers, Message, OwnedMessage};
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::Value;
 use sqlx::PgPool;
@@ -57,6 +58,20 @@ pub(crate) async fn records_of(
 }
 
 fn read(brokers: &str, prefix: &str, topics: &[&str]) -> Result<Vec<Record>, KafkaError> {
+    let record = |message: OwnedMessage| Record {
+        topic: message.topic().strip_prefix(prefix).unwrap().to_owned(),
+        key: String::from_utf8(message.key().unwrap().to_vec()).unwrap(),
+        value: serde_json::from_slice(message.payload().unwrap()).unwrap(),
+    };
+    Ok(read_committed(brokers, prefix, topics)?.into_iter().map(record).collect())
+}
+
+/// Every record of these topics as a `read_committed` consumer gets it, each partition in its order.
+fn read_committed(
+    brokers: &str,
+    prefix: &str,
+    topics: &[&str],
+) -> Result<Vec<OwnedMessage>, KafkaError> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("group.id", format!("{prefix}it"))
@@ -75,16 +90,27 @@ fn read(brokers: &str, prefix: &str, topics: &[&str]) -> Result<Vec<Record>, Kaf
     let (mut records, mut ends) = (Vec::new(), 0);
     while ends < assignment.count() {
         match consumer.poll(PATIENCE).expect("the consumer is stuck") {
-            Ok(message) => records.push(Record {
-                topic: message.topic().strip_prefix(prefix).unwrap().to_owned(),
-                key: String::from_utf8(message.key().unwrap().to_vec()).unwrap(),
-                value: serde_json::from_slice(message.payload().unwrap()).unwrap(),
-            }),
+            Ok(message) => records.push(message.detach()),
             Err(KafkaError::PartitionEOF(_)) => ends += 1,
             Err(error) => return Err(error),
         }
     }
     Ok(records)
+}
+
+/// The ids of the dead letters on their topics.
+pub(crate) async fn dead_letters(brokers: &str, prefix: &str) -> Vec<String> {
+    let (brokers, prefix) = (brokers.to_owned(), prefix.to_owned());
+    let topics =
+        InboundTopic::ALL.map(|topic| format!("{}-course-management-group-dlt", topic.name()));
+    let read =
+        move || read_committed(&brokers, &prefix, &topics.each_ref().map(String::as_str)).unwrap();
+    let letters = tokio::task::spawn_blocking(read).await.unwrap();
+    let id = |letter: OwnedMessage| {
+        let id = letter.headers().unwrap().iter().find(|header| header.key == "dlt-id").unwrap();
+        String::from_utf8(id.value.unwrap().to_vec()).unwrap()
+    };
+    letters.into_iter().map(id).collect()
 }
 
 /// The whole log.
@@ -167,8 +193,14 @@ fn message(event: &Recorded) -> Option<(&'static str, String, String)> {
                 | CourseEvent::CourseDetailsChanged { .. }
                 | CourseEvent::CourseScheduleChanged { .. }
                 | CourseEvent::CourseCapacityChanged { .. } => ("Course-Update", course()),
-                CourseEvent::AssessmentAttached { .. } | CourseEvent::AssessmentChanged { .. } => {
-                    unreachable!("no command of these tests has to do with assessments")
+                CourseEvent::AssessmentAttached { shown_in: None, .. } => {
+                    ("Course-Update", course())
+                }
+                CourseEvent::AssessmentAttached { shown_in: Some(module), .. } => {
+                    ("Module-Update", module.to_string())
+                }
+                CourseEvent::AssessmentChanged { .. } => {
+                    unreachable!("nothing in these tests changes an assessment")
                 }
             };
             Some((topic, course(), entity))

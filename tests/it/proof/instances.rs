@@ -1,0 +1,97 @@
+//! Three instances with mixed roles, of which some are killed, some are paused for longer than every lease and come
+//! back as zombies, and some are started again: the world may not notice.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::ledger::settle;
+use super::load::Load;
+use super::world::{ALL_ROLES, World};
+use super::{alone, of, seed};
+use crate::dice::Dice;
+use crate::process::{PATIENCE, Settings};
+
+const ROLES: [&str; 3] = [ALL_ROLES, "api,inbound,bridge", "api,projections,bridge"];
+/// Longer than every lease: a Kafka transaction may take 10 s, a seat in the group 6 s, a lease in Postgres 6 s, an
+/// idle transaction 5 s.
+const LONGER_THAN_EVERY_LEASE: Duration = Duration::from_secs(12);
+
+/// Where an instance becomes a zombie, with the most passages before it. The first ones always.
+const PLACES: &[(&str, u32)] = &[
+    ("events:before commit", 8),
+    ("intake:before commit", 8),
+    ("projection:before commit", 20),
+    ("append:before commit", 20),
+    ("events:before produce", 8),
+    ("events:after produce", 8),
+    ("events:after commit", 8),
+    ("unpark:before checkpoint", 4),
+    ("group:before checkpoint", 1),
+    ("lease:after commit", 2),
+    ("subject keys:before commit", 4),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn instances_that_die_or_come_back_as_zombies_lose_double_and_reorder_nothing() {
+    let _alone = alone().await;
+    let seed = seed();
+    let mut dice = Dice::new(seed, u32::MAX);
+    let settings = Settings::new().await;
+    let direct = settings.database_url.clone();
+    let mut world = World::new(settings, &direct, &ROLES).await;
+    world.start_all().await;
+    let load = Load::start(&world, seed).await;
+    load.goes_on(20).await;
+
+    // Kills and pauses at any moment.
+    let (mut kills, mut pauses, mut zombies) = (0, 0, 0);
+    for turn in 0..of(6, 60) {
+        let which = dice.index(world.len());
+        if turn % 6 == 5 {
+            world.pause(which, LONGER_THAN_EVERY_LEASE).await;
+            pauses += 1;
+        } else {
+            world.kill(which).await;
+            kills += 1;
+            world.live(World::life(&mut dice)).await;
+            world.start(which, None);
+            world.live(World::life(&mut dice)).await;
+        }
+    }
+    world.ready().await;
+    load.goes_on(20).await;
+
+    // Zombies that were about to do something.
+    for (place, most) in PLACES.iter().take(of(4, PLACES.len())).cycle().take(of(4, 22)) {
+        for which in 0..world.len() {
+            world.kill(which).await;
+        }
+        world.end_leases().await;
+        let passage = 1 + dice.below(*most);
+        world.start(0, Some(&format!("pause:{place}:{passage}")));
+        assert!(world.stops(0, PATIENCE).await, "it never came to {place}:{passage}");
+        let stopped = Instant::now();
+        world.start(1, None);
+        world.start(2, None);
+        // The others do its work. Only then it comes back.
+        world.live(LONGER_THAN_EVERY_LEASE).await;
+        load.goes_on(10).await;
+        assert!(stopped.elapsed() > LONGER_THAN_EVERY_LEASE);
+        world.signal(0, "CONT");
+        world.live(Duration::from_secs(2)).await;
+        zombies += 1;
+        if *place == "events:before commit" {
+            world.says(0, "another instance took the bridge over").await;
+        }
+    }
+    world.ready().await;
+    load.goes_on(20).await;
+    let ledger = load.end().await;
+    let broken = [
+        ("kills at any moment", kills),
+        ("pauses of 12 s at any moment", pauses),
+        ("pauses of 12 s or more at a named place", zombies),
+    ];
+    settle(&world, &ledger, "Three instances", &broken).await;
+}
