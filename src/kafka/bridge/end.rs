@@ -38,7 +38,7 @@ pub(super) enum End {
     /// A transaction that is over is open in these partitions.
     #[error(
         "a transaction that is over is still open in {}, and nobody else ends it: look for it with Kafka's own \
-         kafka-transactions.sh find-hanging, and end it with abort",
+         kafka-transactions.sh describe-producers, and end it with abort",
         named(.0)
     )]
     Unended(Vec<(String, i32)>),

@@ -181,9 +181,10 @@ impl World {
         false
     }
 
-    /// Waits until an instance has written this.
-    pub(super) async fn says(&self, which: usize, text: &str) {
-        eventually("it says so", async || self.said(which).contains(text)).await;
+    /// Waits until an instance has written one of these.
+    pub(super) async fn says_one_of(&self, which: usize, words: &[&str]) {
+        let says = async || words.iter().any(|word| self.said(which).contains(word));
+        eventually("it says so", says).await;
     }
 
     /// Prints what the instances have written.
