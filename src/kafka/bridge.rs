@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub(super) use self::dead::DeadLane;
+pub use self::gather::{GatherError, Gatherer};
 pub use self::progress::{BridgeReport, Progress, ResumeFrom, report, resume};
 pub(super) use self::progress::{LANE as EVENTS, order_lane};
 pub use self::tail::TailError;
