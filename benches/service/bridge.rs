@@ -24,7 +24,7 @@ use crate::process::Broker;
 use crate::server::Server;
 
 /// The most events that are read at once, as in the bridge.
-const WINDOW: i64 = 5_000;
+const WINDOW: i64 = 10_000;
 
 pub(crate) async fn run(server: &Server, table: &mut Table) -> anyhow::Result<()> {
     let broker = Broker::start().await?;
