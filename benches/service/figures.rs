@@ -129,6 +129,17 @@ impl Table {
         ]);
     }
 
+    /// Times in ms beside others, for information.
+    pub(crate) fn times(&mut self, what: &str, ours: f64, floor: (&str, f64)) {
+        self.0.push([
+            what.to_owned(),
+            format!("{ours:.1} ms"),
+            format!("{}: {:.1} ms", floor.0, floor.1),
+            format!("{:.2} ×", ours / floor.1),
+            "–".to_owned(),
+        ]);
+    }
+
     pub(crate) fn render(&self) -> String {
         let head = ["figure (medians of the rounds)", "ours", "beside", "ratio", "expected"]
             .map(str::to_owned);

@@ -10,6 +10,7 @@
 
 mod api;
 mod big_log;
+mod bridge;
 mod create;
 mod figures;
 mod hot_course;
@@ -34,7 +35,7 @@ use anyhow::bail;
 use crate::figures::Table;
 use crate::server::Server;
 
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 11] = [
     "create",
     "hot-course",
     "big-log",
@@ -42,6 +43,7 @@ const PARTS: [&str; 10] = [
     "pages",
     "http",
     "inbound",
+    "bridge",
     "rebuild",
     "lag",
     "serve",
@@ -76,6 +78,7 @@ async fn main() -> anyhow::Result<()> {
             "reads" => reads::run(&server, &mut table).await?,
             "pages" => pages::run(&server, &mut table).await?,
             "inbound" => inbound::run(&server, &mut table).await?,
+            "bridge" => bridge::run(&server, &mut table).await?,
             "rebuild" => rebuild::run(&server, &mut table).await?,
             "lag" => lag::run(&server, &mut table).await?,
             "http" => through_http::run(&server, &mut table).await?,

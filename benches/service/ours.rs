@@ -18,15 +18,18 @@ use uuid::Uuid;
 pub(crate) struct Ours {
     commands: Commands,
     pub(crate) pool: PgPool,
+    /// Tells readers of the log that it has grown.
+    pub(crate) head: Head,
 }
 
 impl Ours {
     pub(crate) fn open(url: &str) -> anyhow::Result<Self> {
         let pool = database::pool(url, 16)?;
-        let (appender, task) = Appender::new(database::appender_pool(url)?, Head::default());
+        let head = Head::default();
+        let (appender, task) = Appender::new(database::appender_pool(url)?, head.clone());
         tokio::spawn(task);
         let commands = Commands::new(pool.clone(), appender, Duration::from_mins(1), |_| ());
-        Ok(Self { commands, pool })
+        Ok(Self { commands, pool, head })
     }
 
     /// Creates a course: its two streams and its code.

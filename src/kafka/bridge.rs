@@ -10,6 +10,7 @@
 //! Not with `send_offsets_to_transaction` under a made-up group: idle offsets expire, and a service that was quiet
 //! for a week would begin anew. Price: a topic that must not be deleted; the copy in Postgres notices when it was.
 
+mod ahead;
 mod dead;
 mod end;
 mod gather;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub(super) use self::dead::DeadLane;
+pub use self::gather::{GatherError, Gatherer};
 pub use self::progress::{BridgeReport, Progress, ResumeFrom, report, resume};
 pub(super) use self::progress::{LANE as EVENTS, order_lane};
 pub use self::tail::TailError;

@@ -69,6 +69,26 @@ async fn every_message_comes_once_although_the_bridge_is_aborted_at_any_moment()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backlog_of_several_transactions_comes_once_although_the_bridge_is_aborted_at_any_moment()
+{
+    let world = World::start().await;
+    world.append_courses(0..3).await;
+    world.append_crowd(3, 25_000).await; // more than is read at once
+    world.append_courses(4..6).await;
+    for round in 0..8_u64 {
+        let bridge = world.bridge();
+        bridge.is(|state| *state == BridgeState::Running).await;
+        tokio::time::sleep(Duration::from_millis(round * 60)).await;
+        bridge.abort().await;
+        world.free_lease().await;
+    }
+    let bridge = world.bridge();
+    world.published_all().await;
+    world.assert_published_once().await;
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_dead_instance_left_open_never_happened() {
     let world = World::start().await;
     let bridge = world.bridge();

@@ -24,7 +24,7 @@ const ESTIMATED_COURSES: usize = 8_000;
 
 /// A command cannot be turned into records.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum GatherError {
+pub enum GatherError {
     /// A stream could not be read.
     #[error("the stream of a course could not be read")]
     Read(#[from] ReadError),
@@ -53,22 +53,20 @@ impl Weighter<StreamId, Entry> for ByWeight {
     }
 }
 
-/// See the module.
-pub(super) struct Gatherer {
+/// See the module. Public for the benchmarks, which map the log without the rest of the bridge.
+pub struct Gatherer {
     pool: PgPool,
     courses: Cache<StreamId, Entry, ByWeight>,
 }
 
 impl Gatherer {
-    pub(super) fn new(pool: PgPool) -> Self {
+    /// Knows no course yet, and reads those that it needs through `pool`.
+    pub fn new(pool: PgPool) -> Self {
         Self { pool, courses: Cache::with_weighter(ESTIMATED_COURSES, CACHE_BYTES, ByWeight) }
     }
 
     /// The records of one command, given all its events.
-    pub(super) async fn command(
-        &mut self,
-        command: &[Recorded],
-    ) -> Result<Vec<Outbound>, GatherError> {
+    pub async fn command(&mut self, command: &[Recorded]) -> Result<Vec<Outbound>, GatherError> {
         let mut records = Vec::new();
         let mut planned = contract::plan(command).into_iter().peekable();
         for recorded in command {

@@ -2,24 +2,25 @@
 //!
 //! Guarantees: what is read is published in log order, whole commands at a time, each batch in one Kafka transaction
 //! together with the position behind it. A batch that publishes nothing only moves the position, which goes along
-//! with the next transaction, or alone after a short while, so that the lag of an idle service is 0.
+//! with the next transaction, or alone after a short while, so that the lag of an idle service is 0. While a
+//! transaction is under way, a bridge that is behind reads and maps what comes next; it is published only after that.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::error::KafkaError;
+use tokio::join;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
+use super::ahead::{Ahead, Batch};
 use super::dead::DeadLane;
 use super::end::End;
-use super::gather::Gatherer;
 use super::producer::Transactions;
 use super::progress::{self, LANE, Progress};
 use super::tail::{self, TailError};
 use super::takeover::{self, Known};
 use super::{BridgeState, Shared, unended};
-use crate::event_store::Recorded;
 use crate::event_store::log;
 use crate::event_store::wake::Wake;
 use crate::fault;
@@ -28,10 +29,6 @@ use crate::kafka::contract::Outbound;
 use crate::kafka::lease::Lease;
 use crate::kafka::topics;
 
-/// The most events of one transaction. At least the largest command.
-const MAX_EVENTS: i64 = 5_000;
-/// The most bytes of values of one transaction, beyond its first command.
-const MAX_BYTES: usize = 8 * 1024 * 1024;
 /// How long a position without messages waits for company.
 const PROGRESS_ALONE_AFTER: Duration = Duration::from_millis(250);
 
@@ -67,13 +64,11 @@ pub(super) struct Session<'a> {
     bridge: &'a Shared,
     lease: &'a Lease,
     producer: Producer,
-    gatherer: Gatherer,
+    ahead: Ahead,
     /// What the progress topic says.
     committed: Progress,
     /// The lane of the dead letters.
     dead: DeadLane,
-    /// How far the log was read without anything to publish, and since when.
-    carried: Option<(Progress, Instant)>,
     /// When an order was looked for.
     looked: Instant,
     /// When Kafka last answered.
@@ -128,15 +123,14 @@ impl<'a> Session<'a> {
         let dead = DeadLane::take_over(&bridge.pool, &committed, dead, order.is_some())
             .await?
             .map_err(End::Refused)?;
-        let gatherer = Gatherer::new(bridge.pool.clone());
+        let ahead = Ahead::new(bridge.pool.clone(), committed.clone());
         let mut session = Self {
             bridge,
             lease,
             producer,
-            gatherer,
+            ahead,
             committed,
             dead,
-            carried: None,
             looked: Instant::now(),
             heard: Instant::now(),
         };
@@ -185,14 +179,16 @@ impl<'a> Session<'a> {
             }
             self.publish_dead_letters().await?; // also while events come without end
         }
-        let events = self.read().await?;
-        if !events.is_empty() {
-            return self.publish_events(&events).await;
+        if self.ahead.has_records() {
+            return self.publish_next().await;
+        }
+        if self.ahead.read_on().await? {
+            return Ok(());
         }
         if self.publish_dead_letters().await? {
             return Ok(());
         }
-        let Some((carried, since)) = &self.carried else {
+        let Some(since) = self.ahead.since() else {
             if self.heard.elapsed() >= PING_EVERY {
                 self.producer.call(Transactions::ping).await??;
                 self.heard = Instant::now();
@@ -200,92 +196,37 @@ impl<'a> Session<'a> {
             wake.wait().await;
             return Ok(());
         };
-        let due = *since + PROGRESS_ALONE_AFTER;
+        let due = since + PROGRESS_ALONE_AFTER;
         if Instant::now() >= due {
-            let carried = carried.clone();
-            return self.publish(Vec::new(), carried).await;
+            return self.publish_next().await;
         }
         let _ = timeout_at(due, wake.wait()).await;
         Ok(())
     }
 
-    /// What comes next. The event that we stand on is read along: after a restore of the database it may be another
-    /// one, or gone, and what comes next would be no sequel to what is published.
-    async fn read(&self) -> Result<Vec<Recorded>, End> {
-        let (pool, here) = (&self.bridge.pool, self.carried_position());
-        if here.position == 0 {
-            return Ok(log::read_after(pool, 0, MAX_EVENTS).await?);
-        }
-        loop {
-            let mut events = log::read_after(pool, here.position - 1, MAX_EVENTS + 1).await?;
-            if events.first().map(|event| event.event_id) != here.event_id {
-                return Err(End::Restored(here.position));
-            }
-            // An event that does not decode shows only where none stands before it.
-            if events.len() > 1
-                || log::read_after(pool, here.position, MAX_EVENTS).await?.is_empty()
-            {
-                events.remove(0);
-                return Ok(events);
-            }
-        }
+    async fn publish_next(&mut self) -> Result<(), End> {
+        let Some(Batch { records, place, .. }) = self.ahead.take() else { return Ok(()) };
+        self.publish(records, place).await
     }
 
-    async fn publish_events(&mut self, events: &[Recorded]) -> Result<(), End> {
-        let mut records = Vec::new();
-        let mut bytes = 0;
-        for command in events.chunk_by(|one, next| one.command_id == next.command_id) {
-            let Some(last) = command.last() else { continue };
-            let added = self.gatherer.command(command).await?;
-            let size: usize = added.iter().map(|record| record.value.len()).sum();
-            if bytes + size > MAX_BYTES && !records.is_empty() {
-                let position = self.carried_position();
-                self.publish(std::mem::take(&mut records), position).await?;
-                bytes = 0;
-            }
-            bytes += size;
-            records.extend(added);
-            self.carry(last);
-        }
-        if records.is_empty() {
-            return Ok(());
-        }
-        let position = self.carried_position();
-        self.publish(records, position).await
-    }
-
-    fn carry(&mut self, last: &Recorded) {
-        let since = self.carried.as_ref().map_or_else(Instant::now, |(_, since)| *since);
-        let progress = Progress {
-            epoch: last.position.epoch,
-            position: last.position.number,
-            event_id: Some(last.event_id),
-            ..self.committed.clone()
-        };
-        self.carried = Some((progress, since));
-    }
-
-    fn carried_position(&self) -> Progress {
-        self.carried.as_ref().map_or(&self.committed, |(carried, _)| carried).clone()
-    }
-
-    /// One transaction.
+    /// One transaction. What comes next is read and mapped meanwhile, where the bridge is behind.
     async fn publish(&mut self, records: Vec<Outbound>, position: Progress) -> Result<(), End> {
         if !self.lease.is_fresh() {
             return Err(End::LeaseLost);
         }
         let count = u64::try_from(records.len()).unwrap_or_default();
         let noted = position.clone();
-        self.producer.call(move |producer| producer.publish(&records, &noted)).await??;
+        let publish = move |producer: &Transactions| producer.publish(&records, &noted);
+        let (published, read) = join!(self.producer.call(publish), self.ahead.read_ahead());
+        published??;
         self.committed = position;
-        self.carried = None;
         self.heard = Instant::now();
         self.bridge.status.send_modify(|status| {
             status.position = Some(self.committed.position);
             status.published += count;
         });
         self.save_copy().await;
-        Ok(())
+        read
     }
 
     /// The next dead letters in one transaction with their own place. Whether there were any.

@@ -117,6 +117,20 @@ impl World {
         }
     }
 
+    /// Appends so many students of one course, many in each command: a backlog, and soon.
+    pub(super) async fn append_crowd(&self, number: u32, students: u32) {
+        let students: Vec<u32> = (0..students).collect();
+        for some in students.chunks(500) {
+            let enrolled = some.iter().map(|student| {
+                let student_id = UserId::parse(&format!("crowd-{student}"), "id").unwrap();
+                let (course_id, via) = (course_id(number), Via::Direct);
+                let event = EnrollmentEvent::StudentEnrolled { course_id, student_id, via };
+                (StreamType::Enrollment, 1, event.into())
+            });
+            self.append(number, enrolled.collect()).await;
+        }
+    }
+
     /// Appends a command that the world does not hear of.
     pub(super) async fn append_silent(&self, number: u32) {
         let student = UserId::parse("nobody", "id").unwrap();
