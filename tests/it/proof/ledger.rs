@@ -67,9 +67,9 @@ impl Ledger {
     }
 
     /// Kafka says that it has a record of a message of others, and where.
-    pub(super) fn kafka_has(&self, place: &str, fact: &Option<String>) {
+    pub(super) fn kafka_has(&self, place: &str, fact: Option<&String>) {
         self.records.fetch_add(1, Ordering::Relaxed);
-        let fact = fact.clone().unwrap_or_default();
+        let fact = fact.cloned().unwrap_or_default();
         let other = self.facts.lock().unwrap().places.insert(place.to_owned(), fact.clone());
         if let Some(other) = other {
             println!("Kafka says that it has two records at {place}: {fact}, {other}");

@@ -131,10 +131,8 @@ impl Sender {
                     FutureRecord::to(&topic).payload(&message.value);
                 let sent = self.producer.send(record, Timeout::Never).await;
                 let place = sent.map_err(|(error, _)| error).unwrap();
-                self.ledger.kafka_has(
-                    &format!("{topic}/{}/{}", place.partition, place.offset),
-                    &message.fact,
-                );
+                let place = format!("{topic}/{}/{}", place.partition, place.offset);
+                self.ledger.kafka_has(&place, message.fact.as_ref());
             }
             let identities = if message.has_id { 1 } else { message.times };
             self.ledger.told(message.fact, identities);
