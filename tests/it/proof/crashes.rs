@@ -97,16 +97,20 @@ fn collect(folder: &Path, moments: &mut BTreeSet<(String, String)>) {
     }
 }
 
+/// One instance with every role, and a load on it.
+async fn one_under_load(seed: u64) -> (World, Load) {
+    let mut world = World::shared(&[ALL_ROLES]).await;
+    world.start_all().await;
+    let load = Load::start(&world, seed).await;
+    (world, load)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_kills_it_and_wherever_nothing_is_lost_doubled_or_reordered() {
     let _alone = alone().await;
     let seed = seed();
     let mut dice = Dice::new(seed, u32::MAX);
-    let settings = Settings::new().await;
-    let direct = settings.database_url.clone();
-    let mut world = World::new(settings, &direct, &[ALL_ROLES]).await;
-    world.start_all().await;
-    let load = Load::start(&world, seed).await;
+    let (mut world, load) = one_under_load(seed).await;
 
     // Each is one life of the one instance: that ends anywhere, or at a place.
     let places = PLACES.iter().flat_map(|(part, moments, most)| {
@@ -151,11 +155,7 @@ async fn whatever_kills_it_and_wherever_nothing_is_lost_doubled_or_reordered() {
 async fn a_rebuild_that_crashes_anywhere_is_ended_by_the_next_under_load() {
     let _alone = alone().await;
     let seed = seed();
-    let settings = Settings::new().await;
-    let direct = settings.database_url.clone();
-    let mut world = World::new(settings, &direct, &[ALL_ROLES]).await;
-    world.start_all().await;
-    let load = Load::start(&world, seed).await;
+    let (mut world, load) = one_under_load(seed).await;
     load.goes_on(40).await;
     let mut crashes = 0;
     for moment in SELDOM[0].1 {
@@ -183,11 +183,7 @@ async fn a_rebuild_that_crashes_anywhere_is_ended_by_the_next_under_load() {
 async fn an_order_to_the_bridge_outlives_a_crash_on_either_side_of_its_commit() {
     let _alone = alone().await;
     let seed = seed();
-    let settings = Settings::new().await;
-    let direct = settings.database_url.clone();
-    let mut world = World::new(settings, &direct, &[ALL_ROLES]).await;
-    world.start_all().await;
-    let load = Load::start(&world, seed).await;
+    let (mut world, load) = one_under_load(seed).await;
     eventually("the bridge has published", async || {
         report(&world.pool, &world.settings.prefix).await.unwrap().progress.is_some()
     })

@@ -10,7 +10,7 @@ use super::load::Load;
 use super::world::{ALL_ROLES, World};
 use super::{alone, of, seed};
 use crate::dice::Dice;
-use crate::process::{PATIENCE, Settings};
+use crate::process::PATIENCE;
 
 const ROLES: [&str; 3] = [ALL_ROLES, "api,inbound,bridge", "api,projections,bridge"];
 /// Longer than every lease: a Kafka transaction may take 10 s, a seat in the group 6 s, a lease in Postgres 6 s, an
@@ -37,9 +37,7 @@ async fn instances_that_die_or_come_back_as_zombies_lose_double_and_reorder_noth
     let _alone = alone().await;
     let seed = seed();
     let mut dice = Dice::new(seed, u32::MAX);
-    let settings = Settings::new().await;
-    let direct = settings.database_url.clone();
-    let mut world = World::new(settings, &direct, &ROLES).await;
+    let mut world = World::shared(&ROLES).await;
     world.start_all().await;
     let load = Load::start(&world, seed).await;
     load.goes_on(20).await;

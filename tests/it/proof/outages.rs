@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::ledger::settle;
 use super::load::Load;
-use super::servers::{Line, Servers, Stop};
+use super::servers::{Line, Servers, Stop, Wire};
 use super::world::{ALL_ROLES, World};
 use super::{alone, of, seed};
 use crate::dice::Dice;
@@ -47,6 +47,13 @@ const OUTAGES: [Outage; 14] = [
     Outage::AtStart,
 ];
 
+/// What happens on a wire while this lasts.
+async fn disturb(wire: &Wire, line: Line, meanwhile: impl Future<Output = ()>) {
+    wire.set(line);
+    meanwhile.await;
+    wire.set(Line::Open);
+}
+
 /// Breaks it for so long, and mends it.
 async fn breaks(
     outage: Outage,
@@ -75,25 +82,11 @@ async fn breaks(
             servers.start_postgres().await;
         }
         Outage::PostgresHangs => {
-            servers.database.set(Line::Hanging);
-            world.live(time).await;
-            servers.database.set(Line::Open);
+            disturb(&servers.database, Line::Hanging, world.live(time)).await;
         }
-        Outage::KafkaHangs => {
-            servers.broker.set(Line::Hanging);
-            world.live(time).await;
-            servers.broker.set(Line::Open);
-        }
-        Outage::UsersHang => {
-            servers.users.set(Line::Hanging);
-            world.live(time).await;
-            servers.users.set(Line::Open);
-        }
-        Outage::UsersGone => {
-            servers.users.set(Line::Closed);
-            world.live(time).await;
-            servers.users.set(Line::Open);
-        }
+        Outage::KafkaHangs => disturb(&servers.broker, Line::Hanging, world.live(time)).await,
+        Outage::UsersHang => disturb(&servers.users, Line::Hanging, world.live(time)).await,
+        Outage::UsersGone => disturb(&servers.users, Line::Closed, world.live(time)).await,
         Outage::PostgresCuts => {
             Servers::cuts(&[&servers.database], dice, time).await;
         }

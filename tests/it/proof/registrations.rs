@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::world::{ALL_ROLES, World};
 use super::{alone, seed};
 use crate::dice::Dice;
-use crate::process::{Client, Settings};
+use crate::process::Client;
 use crate::records::{assert_published_once, assert_whole, published, records, whole_log};
 use crate::told::Told;
 
@@ -106,9 +106,7 @@ impl Rush {
 async fn ten_thousand_students_get_five_hundred_seats_in_the_order_in_which_they_came() {
     let _alone = alone().await;
     let seed = seed();
-    let settings = Settings::new().await;
-    let direct = settings.database_url.clone();
-    let mut world = World::new(settings, &direct, &[ALL_ROLES; 3]).await;
+    let mut world = World::shared(&[ALL_ROLES; 3]).await;
     world.start_all().await;
     let rush = Rush {
         clients: (0..3).map(|which| world.client(which)).collect(),

@@ -45,6 +45,13 @@ impl World {
         Self { settings, pool, instances, addresses }
     }
 
+    /// The same on servers that all tests share.
+    pub(super) async fn shared(roles: &[&'static str]) -> Self {
+        let settings = Settings::new().await;
+        let direct = settings.database_url.clone();
+        Self::new(settings, &direct, roles).await
+    }
+
     /// How many instances there are.
     pub(super) fn len(&self) -> usize {
         self.instances.len()
