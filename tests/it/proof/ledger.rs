@@ -28,6 +28,9 @@ use crate::records::{
 use crate::support::eventually;
 use crate::told::Told;
 
+/// How long `verify` may take: a long run leaves hundreds of thousands of events.
+const VERIFY_PATIENCE: Duration = Duration::from_mins(10);
+
 /// See the module. A *fact* is a sentence that can become true only once.
 #[derive(Default)]
 pub(super) struct Ledger {
@@ -188,7 +191,7 @@ pub(super) async fn settle(world: &World, ledger: &Ledger, title: &str, broken: 
     account.row("dead letters on their topics", letters.len(), told.len());
     account.row("dead letters on their topics, different ones", letters.len(), different.len());
 
-    let verified = settings.run(&["verify", "--json"]).await;
+    let verified = settings.start(&["verify", "--json"]).finish(VERIFY_PATIENCE).await;
     let differences = verified.code.map_or(1, i64::from);
     account.row("log, read models and topics as `verify` finds them", 0, differences);
     for (what, times) in broken {
