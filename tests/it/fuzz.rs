@@ -2,7 +2,7 @@
 //! Whatever comes, the answer is GraphQL, in time, without a fault of ours and without a word of the inside.
 //!
 //! `FUZZ_SEED` repeats a run: the same requests but for the ids, cursors and positions in them, which the service makes;
-//! `FUZZ_REQUESTS` says how many.
+//! `FUZZ_REQUESTS` says how many; `PROOF=long` asks for many.
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
 mod document;
@@ -22,9 +22,12 @@ use self::shape::{Kind, Shape};
 use self::words::{INTERNALS, Memory};
 use crate::dice::{self, Dice};
 use crate::process::{Process, Settings};
+use crate::proof;
 
 /// Requests of the short form.
 const REQUESTS: u32 = 1_500;
+/// Requests of the long form.
+const LONG: u32 = 12_000;
 /// Longer than any lawful request takes.
 const HANG: Duration = Duration::from_secs(20);
 /// What the process may grow by over a run, of however many requests.
@@ -223,7 +226,8 @@ fn outcome(exchange: &Exchange) -> String {
 #[tokio::test]
 async fn whatever_is_asked_is_answered_without_a_fault_and_without_a_word_of_the_inside() {
     let seed = dice::seed("FUZZ_SEED");
-    let requests = std::env::var("FUZZ_REQUESTS").map_or(REQUESTS, |count| count.parse().unwrap());
+    let requests = std::env::var("FUZZ_REQUESTS").map(|count| count.parse().unwrap());
+    let requests = requests.unwrap_or(proof::of(REQUESTS, LONG));
     // Where the machine is slow, it is not the request's fault: what hangs is found all the same.
     let patient = settings().await.with("COMMAND_TIMEOUT_MS", "60000");
     let (_settings, mut process, url) = serve(patient.with("GRAPHQL_TIMEOUT_MS", "60000")).await;

@@ -289,7 +289,7 @@ pub(crate) struct Client {
 /// Why there is no payload.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Nothing, or nothing of GraphQL, came back: whether it was done is unknown.
+    /// No whole answer came back: whether it was done is unknown.
     NoAnswer,
     /// `errors[]`.
     Errors(Value),
@@ -356,7 +356,11 @@ impl Client {
         let body = json!({ "query": query, "variables": variables });
         let request = self.http.post(format!("{}/graphql", self.url)).json(&body);
         let request = if token.is_empty() { request } else { request.bearer_auth(token) };
-        request.send().await.map_err(unknown)?.json().await.map_err(unknown)
+        let reply = request.send().await.map_err(unknown)?;
+        let status = reply.status();
+        let body = reply.bytes().await.map_err(unknown)?;
+        let text = String::from_utf8_lossy(&body);
+        Ok(serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status}, no GraphQL: {text}")))
     }
 
     /// Runs one mutation; its payload. `selection` is what of the payload to read.

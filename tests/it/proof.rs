@@ -34,6 +34,6 @@ fn is_long() -> bool {
 }
 
 /// How often or how long: in the short form, and in the long one.
-fn of<T>(short: T, long: T) -> T {
+pub(crate) fn of<T>(short: T, long: T) -> T {
     if is_long() { long } else { short }
 }

@@ -19,7 +19,7 @@ use crate::kafka::contract::Outbound;
 /// milliseconds however small it is, because each partition is a request of its own.
 const MAX_EVENTS: i64 = 10_000;
 /// Whoever reads so many is behind: there is likely more.
-const MANY_EVENTS: usize = 5_000;
+const MANY_EVENTS: usize = 500;
 /// The most bytes of values of one batch, beyond its first command.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
@@ -91,6 +91,10 @@ impl Ahead {
                 ..self.place.clone()
             };
             self.add(records);
+            // The rest is read again: a few large courses would fill the memory.
+            if self.batches.len() > 2 {
+                break;
+            }
         }
         Ok(!events.is_empty())
     }

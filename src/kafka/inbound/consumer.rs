@@ -338,7 +338,7 @@ impl Member {
         let seat = self.seat();
         let generation = seat.held().generation;
         let mut backoff = FIRST_BACKOFF;
-        let mut paused = false;
+        let (mut stumbled, mut paused) = (false, false);
         while !messages.is_empty() {
             let mut places = seat.held().places.clone();
             let given = seat.shared.intake.process(messages.clone(), &mut places);
@@ -373,6 +373,7 @@ impl Member {
                 }
                 Err(error @ (IntakeError::Unavailable(_) | IntakeError::Failed(_))) => {
                     seat.shared.down(&chain(&error));
+                    stumbled = true;
                     paused = paused || self.pause();
                     let _ = self.consumer.poll(backoff); // paused: only rebalances come
                     backoff = (backoff * 2).min(LAST_BACKOFF);
@@ -382,8 +383,8 @@ impl Member {
                 break;
             }
         }
-        if paused && seat.held().generation == generation {
-            // What the pausing has dropped is fetched again from where the partitions stand.
+        if stumbled && seat.held().generation == generation {
+            // They are read from where they stand, paused no longer; what came all the same comes again.
             seat.held().placed = false;
         }
     }

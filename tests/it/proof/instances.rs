@@ -17,6 +17,9 @@ const ROLES: [&str; 3] = [ALL_ROLES, "api,inbound,bridge", "api,projections,brid
 /// idle transaction 5 s.
 const LONGER_THAN_EVERY_LEASE: Duration = Duration::from_secs(12);
 
+/// Shorter than the pauses: clients go elsewhere, and what they asked first may be done all the same.
+const ANSWER: Duration = Duration::from_secs(8);
+
 /// Where an instance becomes a zombie, with the most passages before it. The first ones always.
 const PLACES: &[(&str, u32)] = &[
     ("events:before commit", 8),
@@ -39,7 +42,7 @@ async fn instances_that_die_or_come_back_as_zombies_lose_double_and_reorder_noth
     let mut dice = Dice::new(seed, u32::MAX);
     let mut world = World::shared(&ROLES).await;
     world.start_all().await;
-    let load = Load::start(&world, seed).await;
+    let mut load = Load::start(&world, seed, ANSWER).await;
     load.goes_on(20).await;
 
     // Kills and pauses at any moment.
@@ -94,4 +97,42 @@ async fn instances_that_die_or_come_back_as_zombies_lose_double_and_reorder_noth
         ("pauses of 12 s or more at a named place", zombies),
     ];
     settle(&world, &ledger, "Three instances", &broken).await;
+}
+
+/// The last thing that a publisher does may reach Kafka after its successor has the lease, and before that fences it: the
+/// successor must not read its place before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_committed_between_the_lease_and_the_fencing_is_not_published_again() {
+    let _alone = alone().await;
+    let seed = seed();
+    let mut world = World::shared(&ROLES).await;
+    world.start_all().await;
+    let mut load = Load::start(&world, seed, ANSWER).await;
+    load.goes_on(20).await;
+    let takeovers = of(2_u32, 20);
+    let mut dice = Dice::new(seed, u32::MAX);
+    for _ in 0..takeovers {
+        for which in 0..world.len() {
+            world.kill(which).await;
+        }
+        world.end_leases().await;
+        let passage = 1 + dice.below(6);
+        world.start(0, Some(&format!("pause:events:before commit:{passage}")));
+        assert!(world.stops(0, PATIENCE).await);
+        world.end_leases().await;
+        world.start(1, Some("pause:bridge:before fencing:1"));
+        assert!(world.stops(1, PATIENCE).await);
+        world.signal(0, "CONT");
+        world.live(Duration::from_secs(1)).await;
+        world.signal(1, "CONT");
+        world.live(Duration::from_secs(4)).await;
+    }
+    for which in 0..world.len() {
+        world.kill(which).await;
+    }
+    world.start_all().await;
+    load.goes_on(20).await;
+    let ledger = load.end().await;
+    let broken = [("late commits before a fencing", u64::from(takeovers))];
+    settle(&world, &ledger, "Take-overs: three instances", &broken).await;
 }

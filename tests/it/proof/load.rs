@@ -19,8 +19,6 @@ use crate::process::{Client, Failure};
 pub(super) const HOT: &str = "hot";
 /// How many clients there are, beside the one that moves the hot course about.
 const CLIENTS: u32 = 6;
-/// How long a client waits for an answer before it takes the instance for dead.
-const ANSWER: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long the last round of a client may take.
 const LAST_ROUND: Duration = Duration::from_mins(4);
@@ -33,15 +31,16 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Begins. The hot course is there then.
-    pub(super) async fn start(world: &World, seed: u64) -> Self {
+    /// Begins. The hot course is there then. A client waits so long for an answer before it takes the instance for
+    /// dead.
+    pub(super) async fn start(world: &World, seed: u64, patience: Duration) -> Self {
         let ledger = Arc::<Ledger>::default();
         let stop = watch::Sender::new(false);
         let sender = Sender::new(&world.settings, &ledger);
         let caller = |me: u32| Caller {
             me,
             dice: Dice::new(seed, me),
-            http: Client::with_patience("", ANSWER),
+            http: Client::with_patience("", patience),
             addresses: world.addresses(),
             ledger: ledger.clone(),
             keys: 0,
@@ -61,8 +60,11 @@ impl Load {
         Self { ledger, stop, clients }
     }
 
-    /// Waits until so much more was acknowledged.
-    pub(super) async fn goes_on(&self, more: usize) {
+    /// Waits until so much more was acknowledged. Fails where a client has found something wrong.
+    pub(super) async fn goes_on(&mut self, more: usize) {
+        while let Some(ended) = self.clients.try_join_next() {
+            ended.unwrap();
+        }
         let before = self.ledger.acknowledged();
         crate::support::eventually("the load goes on", async || {
             self.ledger.acknowledged() >= before + more
@@ -178,7 +180,11 @@ impl Caller {
                 self.ledger.acknowledge(facts, &payload);
                 Some(payload)
             }
-            Told::DoneBefore | Told::Unknown => None,
+            Told::DoneBefore => {
+                self.ledger.confirm(facts);
+                None
+            }
+            Told::Unknown => None,
         }
     }
 
@@ -190,11 +196,15 @@ impl Caller {
 
 /// Moves the seats of the hot course about.
 async fn dean(mut caller: Caller, stop: watch::Receiver<bool>) {
-    while !*stop.borrow() {
-        let capacity = 20 + caller.dice.below(60);
-        let input = json!({ "courseId": HOT, "capacity": capacity });
+    for number in 0.. {
+        if *stop.borrow() {
+            return;
+        }
+        let (title, capacity) = (format!("{HOT} {number}"), 20 + caller.dice.below(60));
+        let facts = [format!("{HOT} renamed {title}")];
+        let input = json!({ "courseId": HOT, "title": title, "capacity": capacity });
         let repeat = caller.repeat();
-        caller.make(&[], "instructor:ada-0", ("updateCourse", input, ""), repeat).await;
+        caller.make(&facts, "instructor:ada-0", ("updateCourse", input, ""), repeat).await;
         sleep(PAUSE * 4).await;
     }
 }

@@ -10,6 +10,9 @@ use super::world::{ALL_ROLES, World};
 use super::{alone, of, seed};
 use crate::dice::Dice;
 
+/// Longer than any request may take: an instance that stays up answers before.
+const ANSWER: Duration = Duration::from_secs(40);
+
 /// What is broken.
 #[derive(Debug, Clone, Copy)]
 enum Outage {
@@ -65,28 +68,28 @@ async fn breaks(
     match outage {
         Outage::Postgres(how) => {
             servers.stop_postgres(how).await;
-            world.live(time).await;
+            world.stays(time).await;
             servers.start_postgres().await;
         }
-        Outage::FullDisk => servers.fill_disk(world.live(time)).await,
+        Outage::FullDisk => servers.fill_disk(world.stays(time)).await,
         Outage::Kafka => {
             servers.stop_kafka().await;
-            world.live(time).await;
+            world.stays(time).await;
             servers.start_kafka().await;
         }
         Outage::PostgresAndKafka => {
             servers.stop_postgres(Stop::Immediate).await;
             servers.stop_kafka().await;
-            world.live(time).await;
+            world.stays(time).await;
             servers.start_kafka().await;
             servers.start_postgres().await;
         }
         Outage::PostgresHangs => {
-            disturb(&servers.database, Line::Hanging, world.live(time)).await;
+            disturb(&servers.database, Line::Hanging, world.stays(time)).await;
         }
-        Outage::KafkaHangs => disturb(&servers.broker, Line::Hanging, world.live(time)).await,
-        Outage::UsersHang => disturb(&servers.users, Line::Hanging, world.live(time)).await,
-        Outage::UsersGone => disturb(&servers.users, Line::Closed, world.live(time)).await,
+        Outage::KafkaHangs => disturb(&servers.broker, Line::Hanging, world.stays(time)).await,
+        Outage::UsersHang => disturb(&servers.users, Line::Hanging, world.stays(time)).await,
+        Outage::UsersGone => disturb(&servers.users, Line::Closed, world.stays(time)).await,
         Outage::PostgresCuts => {
             Servers::cuts(&[&servers.database], dice, time).await;
         }
@@ -120,24 +123,35 @@ async fn whatever_goes_away_the_service_stays_and_nothing_is_lost_doubled_or_reo
     let settings = servers.settings().await;
     let mut world = World::new(settings, &servers.direct(), &[ALL_ROLES, ALL_ROLES]).await;
     world.start_all().await;
-    let load = Load::start(&world, seed).await;
+    let mut load = Load::start(&world, seed, ANSWER).await;
     load.goes_on(20).await;
     let mut outages: Vec<Outage> = Vec::new();
     for _ in 0..of(1, 3) {
         let mut all = OUTAGES;
         dice.shuffle(&mut all);
-        outages.extend(all);
+        outages.extend(all.into_iter().filter(|outage| match outage {
+            Outage::FullDisk => servers.has_disk(),
+            _ => true,
+        }));
     }
     let mut seconds = 0;
     for outage in &outages {
         let time =
             u64::from(if dice.one_in(of(6, 3)) { of(14, 60) } else { 2 + dice.below(of(3, 12)) });
         println!("{outage:?} for {time} s");
+        let (lost, turned_away) = load.ledger.without_an_answer();
         breaks(*outage, &mut servers, &mut world, &mut dice, Duration::from_secs(time)).await;
         seconds += time;
         world.ready().await;
         load.goes_on(20).await;
         world.live(Duration::ZERO).await;
+        let (lost_since, turned_away_since) = load.ledger.without_an_answer();
+        if !matches!(outage, Outage::AtStart) {
+            assert_eq!(lost_since, lost, "{outage:?}: whoever stays up answers");
+        }
+        if matches!(outage, Outage::Postgres(_) | Outage::PostgresAndKafka) {
+            assert!(turned_away_since > turned_away, "{outage:?}: nobody was told to try again");
+        }
     }
     for which in 0..world.len() {
         world.client(which).says("ok").await;

@@ -16,6 +16,8 @@ use crate::support::{eventually, pool};
 const SIGABRT: i32 = 6;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+const ASK_EVERY: Duration = Duration::from_secs(1);
+
 /// Every role in one process.
 pub(super) const ALL_ROLES: &str = "api,projections,bridge,inbound";
 
@@ -133,6 +135,17 @@ impl World {
         }
     }
 
+    /// Lets time pass in which every instance says that it lives.
+    pub(super) async fn stays(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.live(ASK_EVERY.min(end - Instant::now())).await;
+            for which in 0..self.len() {
+                assert_eq!(self.client(which).get("/livez").await.0, 200);
+            }
+        }
+    }
+
     /// `kill -9`.
     pub(super) async fn kill(&mut self, which: usize) {
         let instance = &mut self.instances[which];
@@ -199,6 +212,13 @@ impl World {
         for which in 0..self.len() {
             println!("instance {which}:\n{}", self.said(which));
         }
+    }
+
+    /// How far the log is published, and how many messages of others were taken in.
+    pub(super) async fn progress(&self) -> (i64, i64) {
+        let sql = "SELECT coalesce((SELECT position FROM bridge_progress WHERE lane = 'events'), 0), \
+                   (SELECT coalesce(sum(next_offset), 0)::bigint FROM inbound_offsets)";
+        sqlx::query_as(sql).fetch_one(&self.pool).await.unwrap()
     }
 
     /// The leases of the dead end now. By themselves they take some seconds, which would make the test a slow one.
