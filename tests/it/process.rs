@@ -303,6 +303,8 @@ impl Client {
     /// One that waits for an answer only so long.
     pub(crate) fn with_patience(url: &str, patience: Duration) -> Self {
         let http = reqwest::Client::builder().no_proxy().timeout(patience);
+        // Sooner than the service closes an idle connection.
+        let http = http.pool_idle_timeout(Duration::from_secs(10));
         Self { url: url.to_owned(), http: http.build().unwrap() }
     }
 

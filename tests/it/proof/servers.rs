@@ -52,7 +52,8 @@ impl Drop for Wire {
 }
 
 impl Wire {
-    /// A wire that leads nowhere yet.
+    /// A wire that leads nowhere yet. It is what clients know: behind it a server comes back at any port, because the one
+    /// that it had may be taken meanwhile, by a client that looks for it there and meets itself.
     async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -70,6 +71,7 @@ impl Wire {
         Self { port, target, line, task: task.abort_handle() }
     }
 
+    /// Leads to a port; 0 is nowhere.
     fn leads_to(&self, port: u16) {
         self.target.store(port, Ordering::SeqCst);
     }
@@ -132,6 +134,8 @@ pub(super) struct Servers {
     data: DataDir,
     parts: Parts,
     pub(super) database: Wire,
+    /// To the database, too, and never broken.
+    direct: Wire,
     pub(super) broker: Wire,
     pub(super) users: Wire,
     _stand_in: StandIn,
@@ -142,7 +146,8 @@ impl Servers {
         let needs = Needs { postgres: true, kafka: true };
         let parts = Parts::fetch(needs, &|step| eprintln!("{step}")).await.unwrap();
         let stand_in = stand_in::start().await.unwrap();
-        let (database, broker, users) = (Wire::new().await, Wire::new().await, Wire::new().await);
+        let (database, direct) = (Wire::new().await, Wire::new().await);
+        let (broker, users) = (Wire::new().await, Wire::new().await);
         let url = stand_in.url();
         users.leads_to(url.rsplit_once(':').unwrap().1.parse().unwrap());
         let data = DataDir::ephemeral().unwrap();
@@ -154,6 +159,7 @@ impl Servers {
             data,
             parts,
             database,
+            direct,
             broker,
             users,
             _stand_in: stand_in,
@@ -168,27 +174,23 @@ impl Servers {
 
     /// Settings of a service that reaches them over the wires.
     pub(super) async fn settings(&self) -> Settings {
-        let database = format!("postgres://postgres@127.0.0.1:{}/{DATABASE}", self.database.port);
         let broker = format!("127.0.0.1:{}", self.broker.port);
         let users = format!("http://127.0.0.1:{}", self.users.port);
-        let settings = Settings::of(database, broker, prefix()).await;
+        let settings = Settings::of(database_at(&self.database), broker, prefix()).await;
         settings.with("USER_MANAGEMENT_SERVICE_URL", &users)
     }
 
-    /// The database, by a way without a wire.
+    /// The database, by a way that nobody breaks.
     pub(super) fn direct(&self) -> String {
-        self.postgres.as_ref().expect("it runs").url(DATABASE)
+        database_at(&self.direct)
     }
 
-    /// Starts Postgres, where it was before.
+    /// Starts Postgres.
     pub(super) async fn start_postgres(&mut self) {
-        let port = match self.database.target.load(Ordering::SeqCst) {
-            0 => None,
-            port => Some(port),
-        };
-        let options = PostgresOptions { port, ..PostgresOptions::default() };
+        let options = PostgresOptions::default();
         let postgres = Postgres::start(&self.parts, self.data.path(), options).await.unwrap();
         self.database.leads_to(postgres.port());
+        self.direct.leads_to(postgres.port());
         self.postgres = Some(postgres);
     }
 
@@ -202,6 +204,8 @@ impl Servers {
             }
             Stop::Crash => postgres.kill().unwrap(),
         }
+        self.database.leads_to(0);
+        self.direct.leads_to(0);
     }
 
     /// Whether the disk of Postgres can be filled: where this user may mount one.
@@ -224,15 +228,11 @@ impl Servers {
         }
     }
 
-    /// Starts Kafka, where it was before. It names the wire as its address.
+    /// Starts Kafka. It names the wire as its address.
     pub(super) async fn start_kafka(&mut self) {
-        let port = match self.broker.target.load(Ordering::SeqCst) {
-            0 => None,
-            port => Some(port),
-        };
         let advertised = format!("PLAINTEXT://127.0.0.1:{}", self.broker.port);
         let settings = vec![("advertised.listeners".to_owned(), advertised)];
-        let options = KafkaOptions { port, settings, ..KafkaOptions::default() };
+        let options = KafkaOptions { settings, ..KafkaOptions::default() };
         let kafka = Kafka::start(&self.parts, self.data.path(), options).await.unwrap();
         self.broker.leads_to(kafka.port());
         self.kafka = Some(kafka);
@@ -240,6 +240,7 @@ impl Servers {
 
     pub(super) async fn stop_kafka(&mut self) {
         self.kafka.take().expect("it runs").stop().await.unwrap();
+        self.broker.leads_to(0);
     }
 
     /// Cuts the connections of some wires at moments of chance, for so long.
@@ -253,6 +254,10 @@ impl Servers {
         }
         cuts
     }
+}
+
+fn database_at(wire: &Wire) -> String {
+    format!("postgres://postgres@127.0.0.1:{}/{DATABASE}", wire.port)
 }
 
 /// A disk in memory that can be full.
