@@ -174,7 +174,7 @@ impl World {
         }
     }
 
-    /// Stops an instance for a while as `SIGSTOP` does; or where it has stopped itself, leaves it so.
+    /// Stops an instance with `SIGSTOP`, and lets it go on after a while.
     pub(super) async fn pause(&mut self, which: usize, time: Duration) {
         self.signal(which, "STOP");
         self.live(time).await;
@@ -226,7 +226,7 @@ impl World {
         sqlx::query("DELETE FROM leases").execute(&self.pool).await.unwrap();
     }
 
-    /// A life for an instance: most are at work when it ends, some still start.
+    /// A short life for an instance: most answer clients when it ends, some still start.
     pub(super) fn life(dice: &mut Dice) -> Duration {
         let millis = if dice.one_in(5) { dice.below(300) } else { 300 + dice.below(1_800) };
         Duration::from_millis(millis.into())
